@@ -1,0 +1,78 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+namespace thinwire::log {
+
+struct RankLog {
+  int rank = 0;
+  std::shared_ptr<spdlog::logger> out, err, file;
+};
+
+namespace {
+std::shared_ptr<spdlog::logger> logger_to(std::shared_ptr<spdlog::sinks::sink> sink, const char* pattern) {
+  auto logger = std::make_shared<spdlog::logger>("thinwire", std::move(sink));
+  logger->set_pattern(pattern);
+  logger->flush_on(spdlog::level::trace);
+  return logger;
+}
+
+std::shared_ptr<RankLog> make(int rank) {
+  auto log = std::make_shared<RankLog>();
+  log->rank = rank;
+  log->out = logger_to(std::make_shared<spdlog::sinks::stdout_sink_mt>(), "%v");
+  log->err = logger_to(std::make_shared<spdlog::sinks::stderr_sink_mt>(), "%v");
+  return log;
+}
+
+thread_local std::shared_ptr<RankLog> t_log;
+
+RankLog& here() {
+  if (!t_log) t_log = make(0);
+  return *t_log;
+}
+
+constexpr const char* kNames[] = {"", "warning: ", "error: "};
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+}  // namespace
+
+void set_rank(int rank) { t_log = make(rank); }
+int rank() { return here().rank; }
+std::shared_ptr<RankLog> current() {
+  here();
+  return t_log;
+}
+void adopt(std::shared_ptr<RankLog> log) { t_log = std::move(log); }
+
+void open_file(const std::filesystem::path& path) {
+  try {
+    std::filesystem::create_directories(path.parent_path());
+    here().file = logger_to(std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string()), "%Y-%m-%dT%H:%M:%S.%e %l %v");
+  } catch (const std::exception& e) {
+    throw Error(ExitCode::other, fmt::format("cannot open the log file {}: {}", path.string(), e.what()));
+  }
+}
+
+void write(Level level, std::string_view message) {
+  RankLog& log = here();
+  const auto index = static_cast<size_t>(level);
+  if (level == Level::info) {
+    if (log.rank == 0) log.out->log(spdlog::level::info, message);
+  } else {
+    log.err->log(kLevels[index], "[rank {} {}] {}{}", log.rank, host_name(), kNames[index], message);
+  }
+  if (log.file) log.file->log(kLevels[index], message);
+}
+
+std::string host_name() {
+  char name[256] = "unknown";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+}  // namespace thinwire::log

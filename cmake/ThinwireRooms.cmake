@@ -1,0 +1,27 @@
+# One target per room. DEPS are the rooms whose headers it may include: the graph of targets is the graph of doors, and
+# tools/include_check refuses any include that is not in it.
+#
+#   thinwire_room(comm SOURCES wire.cc ... DEPS base LIBS MPI::MPI_CXX)
+function(thinwire_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_library(tw_${name} STATIC ${ROOM_SOURCES})
+  target_include_directories(tw_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  list(TRANSFORM ROOM_DEPS PREPEND tw_)
+  target_link_libraries(tw_${name} PUBLIC ${ROOM_DEPS} ${ROOM_LIBS})
+endfunction()
+
+# One executable of GoogleTest cases; each case is a ctest.
+#
+#   thinwire_test(comm_test SOURCES a_test.cc ... ROOMS comm [TIMEOUT 60])
+function(thinwire_test name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;ROOMS" ${ARGN})
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${TEST_SOURCES})
+  list(TRANSFORM TEST_ROOMS PREPEND tw_)
+  target_link_libraries(${name} PRIVATE ${TEST_ROOMS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE THINWIRE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" THINWIRE_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  include(GoogleTest)
+  gtest_discover_tests(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} DISCOVERY_TIMEOUT 60)
+endfunction()

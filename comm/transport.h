@@ -1,0 +1,73 @@
+// The seam between collectives and whatever carries the bytes.
+//
+// A Channel connects the members of a Group: messages between two members arrive whole, in the order posted, without tags. One thread
+// uses a channel (the Driver's); only abort() may be called from any thread. After a failure or an abort the channel is dead.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace thinwire::comm {
+
+enum class Place : uint8_t { host };  // where memory lives; device places come with their transport
+
+struct Buffer {
+  void* data = nullptr;
+  size_t bytes = 0;
+  Place place = Place::host;
+};
+
+// A membership change is the next epoch. Members are ranks of the transport's world; peers below are indices into `members`.
+struct Group {
+  uint64_t epoch = 0;
+  std::vector<int> members;
+};
+
+struct Op {
+  enum class Kind : uint8_t { send, recv };
+  Kind kind;
+  int peer;               // index in the group
+  Buffer buffer;          // recv: bytes is the capacity; a longer message is a failure, never a truncation
+  size_t received = 0;    // recv: written once the ticket is done
+};
+
+using Ticket = uint64_t;
+
+struct Status {
+  enum class State : uint8_t { pending, done, failed };
+  State state = State::pending;
+  std::string why;                      // failed: who and what
+  ExitCode code = ExitCode::comm;       // failed: what the process should end with
+  std::vector<int> waiting_for;         // pending: peers whose part is missing
+};
+
+class Channel {
+ public:
+  virtual ~Channel() = default;
+  virtual int rank() const = 0;  // this member's index in the group
+  virtual int size() const = 0;
+  // Starts all operations; ops and their buffers belong to the channel until the ticket is done or failed.
+  virtual Ticket post(std::span<Op> ops) = 0;
+  // Makes progress and reports. A done or failed ticket is forgotten by this call.
+  virtual Status poll(Ticket ticket) = 0;
+  // From any thread: ends this epoch and unblocks every member's waiters with `why` and `code`, as far as peers can still be reached.
+  virtual void abort(ExitCode code, std::string_view why) noexcept = 0;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual int world_rank() const = 0;
+  virtual int world_size() const = 0;
+  virtual std::string_view name() const = 0;  // "loopback", "mpi"
+  // Collective over the members: all call it in the same order with equal arguments.
+  virtual std::unique_ptr<Channel> open(const Group& group, std::string_view name) = 0;
+};
+
+}  // namespace thinwire::comm

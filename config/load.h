@@ -1,0 +1,37 @@
+// YAML in, a filled struct out; and back.
+//
+// Strict: an unknown, duplicate or misplaced key, a wrong type or an out-of-range value is an error with file:line:column, the key, what
+// is accepted and a suggestion. All errors of all files are reported in one ConfigError, one per line, in file order.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/section.h"
+
+namespace thinwire::config {
+
+struct Source {
+  std::string name;  // for messages: a path, or "--set"
+  std::string yaml;
+};
+
+Source read_file(const std::filesystem::path& path);              // "-" is standard input; ConfigError when unreadable
+
+// Later sources win, key by key (lists are replaced whole); `sets` ("a.b=v", v is YAML) come last. Then the rules are checked.
+void load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets);
+
+std::string print(const Section& root);                           // YAML that load() turns into the same values
+std::string docs(const Section& root);                            // Markdown table: key, type, default (the current value), meaning
+std::map<std::string, std::string> flatten(const Section& root);  // "optim.lr" -> "0.002"; list elements as "compress.rules[0].match"
+
+template <class T>
+Section describe_root(T& value) {
+  Section root;
+  describe(root, value);
+  return root;
+}
+
+}  // namespace thinwire::config

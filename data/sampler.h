@@ -1,0 +1,26 @@
+// Which window of the corpus is sample number i: a pure function of (seed, i), so any world size sees the same global batches and a
+// resume needs one integer.
+#pragma once
+#include <cstdint>
+
+#include "base/draw.h"
+
+namespace thinwire::data {
+
+// The corpus is cut into W = (num_tokens - 1) / context windows. Each epoch (W samples) visits every window once in an order drawn from
+// (seed, epoch): a keyed permutation by a Feistel network with cycle walking (Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
+// 2002), which needs no memory. The cut itself is shifted in each epoch by less than the remainder of tokens.
+class WindowSampler {
+ public:
+  WindowSampler(uint64_t seed, int64_t num_tokens, int64_t context);  // check: num_tokens > context
+  int64_t num_windows() const { return num_windows_; }
+  // First token of the window of global sample i (i >= 0); tokens [start, start + context] are inputs and targets.
+  int64_t start(int64_t sample) const;
+
+ private:
+  int64_t permuted(int64_t position, const Draw& epoch_draw) const;
+  Draw draw_;
+  int64_t num_tokens_, context_, num_windows_;
+};
+
+}  // namespace thinwire::data
