@@ -1,15 +1,22 @@
 // Checkpoints of a run: <run>/checkpoints/step-00000100/{manifest.json, model.safetensors, rank-00000.safetensors, ..., COMPLETE}.
 //
-// A directory named step-N is complete, always: everything is written and fsynced under another name, COMPLETE is put inside, and the rename
-// is the commit (docs/formats/checkpoint.md). Coordinated: all ranks call save and load at the same step.
+// A directory named step-N is complete, always: everything is written and fsynced under another name, COMPLETE is put inside, and the
+// rename is the commit (docs/formats/checkpoint.md).
+//
+// Save, newest_good and load are collective: all ranks call them in the same order with the same step, each on its own thread, and all get
+// the same result or the same CheckpointError. Ranks talk through jobs on the driver, so no other thread may post jobs meanwhile. The
+// directory must be on storage that every rank's host shares. A lost peer is a CommError; what was being written stays behind under a
+// temporary name until the next save.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "checkpoint/files.h"
 #include "checkpoint/state.h"
 #include "comm/driver.h"
 #include "config/section.h"
@@ -28,26 +35,41 @@ struct RunFacts {
   std::map<std::string, std::string> config;  // flattened, to name the keys that differ
 };
 
+struct Manifest;
+
 class Store {
  public:
-  Store(std::filesystem::path directory, comm::Driver& driver);
+  // The driver must outlive the store. `files` is for tests that let operations fail.
+  Store(std::filesystem::path directory, comm::Driver& driver, std::shared_ptr<Files> files = std::make_shared<Files>());
 
-  // All ranks together. On success the directory step-N exists and older ones beyond `keep` are gone. When any rank fails (disk full), every
-  // rank gets the same CheckpointError, nothing named step-* is new, and the temporary files are removed: training may go on.
+  // On success step-N exists, durably, in place of any earlier step-N, and only the newest `keep` remain (0: all).
+  // When any rank fails (disk full), every rank gets the same CheckpointError, nothing named step-* is new, and the temporary files are
+  // removed: training may go on. `facts` are taken from rank 0; numbers and the list of replicated tensors must agree on all ranks.
   void save(int64_t step, const State& state, const RunFacts& facts, int64_t keep);
 
   // The newest committed step whose files verify, agreed by all ranks; a damaged one is skipped with a warning that names the defect.
-  // nullopt: there is no checkpoint at all. CheckpointError when there are some but none is whole.
+  // nullopt: there is no checkpoint at all. CheckpointError when there are some but none is whole, and when the newest whole one was
+  // written by a newer format version.
   std::optional<int64_t> newest_good();
 
   // Reads and validates everything first (names, shapes, dtypes, world size: CheckpointError lists up to ten mismatches), then fills
-  // state.tensors' memory and state.numbers.
+  // state.tensors' memory and state.numbers. After an error neither has changed.
   void load(int64_t step, State& state);
+
+  // Not collective: reads this host's view of the manifest.
   RunFacts facts(int64_t step) const;
 
  private:
+  std::filesystem::path path_of(int64_t step) const;
+  uint64_t agreed_estimate(int64_t step, const State& state);
+  std::string prepare(int64_t step, uint64_t total_bytes, const std::string& id);
+  std::string commit(int64_t step, const std::string& temporary, Manifest& manifest, int64_t keep, const std::string& id);
+  std::optional<int64_t> next_candidate(std::optional<int64_t> below);
+  std::string agreed_defect(int64_t step);
+
   std::filesystem::path directory_;
   comm::Driver& driver_;
+  std::shared_ptr<Files> files_;
 };
 
 // For `thinwire ckpt`: no run, no ranks.
@@ -58,9 +80,11 @@ struct Listing {
   int world = 0;
   std::string created;
 };
-std::vector<Listing> list(const std::filesystem::path& directory);          // committed ones, by step
-std::string inspect(const std::filesystem::path& step_directory);           // what is in it, for people
-// Empty when every byte is accounted for; else one line per defect.
+// Committed ones, by step; one whose manifest cannot be read is left out with a warning. A directory that does not exist has none.
+std::vector<Listing> list(const std::filesystem::path& directory);
+// What is in it, for people. CheckpointError when its manifest cannot be read.
+std::string inspect(const std::filesystem::path& step_directory);
+// Re-reads every byte. Empty when all is accounted for; else one line per defect.
 std::vector<std::string> verify(const std::filesystem::path& step_directory);
 
 }  // namespace thinwire::checkpoint

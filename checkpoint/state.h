@@ -18,7 +18,7 @@ enum class Scope : uint8_t {
 };
 
 struct StateTensor {
-  std::string name;             // "model/model.norm.weight", "optim/exp_avg/...", "residual/..."
+  std::string name;  // "model/model.norm.weight", "optim/exp_avg/...", "residual/..."
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   std::span<std::byte> memory;  // saved from here, restored to here

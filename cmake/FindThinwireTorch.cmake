@@ -24,12 +24,19 @@ find_package_handle_standard_args(ThinwireTorch
   REASON_FAILURE_MESSAGE "run ./run build, which installs LibTorch, or set THINWIRE_TORCH_PREFIX to site-packages/torch of a torch wheel")
 
 if(ThinwireTorch_FOUND AND NOT TARGET ThinwireTorch::cpu)
+  # The wheel's include folder also carries other versions of libraries that we link from the system (fmt, for one). Only its own headers
+  # may be seen.
+  set(own_headers ${CMAKE_BINARY_DIR}/torch-headers)
+  file(MAKE_DIRECTORY ${own_headers})
+  foreach(folder ATen c10 torch)
+    file(CREATE_LINK ${THINWIRE_TORCH_INCLUDE}/${folder} ${own_headers}/${folder} SYMBOLIC)
+  endforeach()
   add_library(ThinwireTorch::c10 SHARED IMPORTED)
   set_target_properties(ThinwireTorch::c10 PROPERTIES IMPORTED_LOCATION ${THINWIRE_C10_LIBRARY})
   add_library(ThinwireTorch::cpu SHARED IMPORTED)
   set_target_properties(ThinwireTorch::cpu PROPERTIES
     IMPORTED_LOCATION ${THINWIRE_TORCH_CPU_LIBRARY}
-    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${THINWIRE_TORCH_INCLUDE};${THINWIRE_TORCH_INCLUDE}/torch/csrc/api/include"
+    INTERFACE_INCLUDE_DIRECTORIES "${own_headers};${THINWIRE_TORCH_INCLUDE}/torch/csrc/api/include"
     INTERFACE_LINK_LIBRARIES ThinwireTorch::c10
     # The wheel's own libraries (libgomp, libcudart) are found through the wheel's rpath, not at our link.
     INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")

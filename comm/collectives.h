@@ -1,9 +1,10 @@
 // Collectives on bytes, written on send and receive alone, so that every transport has them and all agree to the last bit.
 //
-// Each is called by all members in the same order. N = wire.size(). Costs are per rank: steps and bytes sent.
+// Each is called by all members in the same order. N = wire.size(). Costs are per rank: steps and bytes sent. Empty messages are sent like
+// others; with one member nothing happens. A peer's message of an impossible size is a CommError, and the channel is then dead.
 #pragma once
-#include <functional>
-#include <string_view>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -28,8 +29,8 @@ std::vector<std::vector<std::byte>> all_gather(Wire& wire, ConstBytes mine, size
 // One step, the sum of |to[r]|.
 void all_to_all(Wire& wire, std::span<const ConstBytes> to, std::span<MutableBytes> from);
 
-// Sum of everyone's n floats, in place, added in rank order 0, 1, ..., N-1 by the owner of each slice: the same bits on every rank, transport
-// and run. Two-shot (scatter slices to their owners, gather the sums): 2 steps, 2 n (N - 1) / N floats.
+// Sum of everyone's n floats, in place, added in rank order 0, 1, ..., N-1 by the owner of each slice: the same bits on every rank,
+// transport and run. Two-shot (scatter slices to their owners, gather the sums): 2 steps, 2 n (N - 1) / N floats.
 void sum_in_rank_order(Wire& wire, std::span<float> values);
 
 // The slice [begin, end) of n elements that rank `owner` of N adds up: multiples of `align`, the remainder to the last owners.

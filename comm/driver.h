@@ -26,9 +26,9 @@ class Driver {
   int size() const;
 
   using Job = std::function<void(Wire&)>;
-  // The future is ready when the job has run; get() rethrows what it threw. `name` is for messages.
+  // The future is ready when the job has run and what it captured is gone; get() rethrows what it threw. `name` is for messages.
   std::future<void> post(std::string name, Job job);
-  // post() and wait.
+  // post() and wait. Not from inside a job.
   void run(std::string name, Job job);
 
   // From any thread: this rank is going down with `code` because of `why`; tells the peers and fails all jobs.

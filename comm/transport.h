@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -27,14 +28,15 @@ struct Buffer {
 struct Group {
   uint64_t epoch = 0;
   std::vector<int> members;
+  bool operator==(const Group&) const = default;
 };
 
 struct Op {
   enum class Kind : uint8_t { send, recv };
   Kind kind;
-  int peer;               // index in the group
-  Buffer buffer;          // recv: bytes is the capacity; a longer message is a failure, never a truncation
-  size_t received = 0;    // recv: written once the ticket is done
+  int peer;             // index in the group
+  Buffer buffer;        // recv: bytes is the capacity; a longer message is a failure, never a truncation
+  size_t received = 0;  // recv: written once the ticket is done
 };
 
 using Ticket = uint64_t;
@@ -42,9 +44,18 @@ using Ticket = uint64_t;
 struct Status {
   enum class State : uint8_t { pending, done, failed };
   State state = State::pending;
-  std::string why;                      // failed: who and what
-  ExitCode code = ExitCode::comm;       // failed: what the process should end with
-  std::vector<int> waiting_for;         // pending: peers whose part is missing
+  std::string why;                 // failed: who and what
+  ExitCode code = ExitCode::comm;  // failed: what the process should end with
+  std::vector<int> waiting_for;    // pending: peers whose part is missing
+  uint64_t progress = 0;           // pending: grows whenever a part of this ticket got through
+
+  static Status failed(ExitCode code, std::string why) {
+    Status status;
+    status.state = State::failed;
+    status.why = std::move(why);
+    status.code = code;
+    return status;
+  }
 };
 
 class Channel {
@@ -52,11 +63,14 @@ class Channel {
   virtual ~Channel() = default;
   virtual int rank() const = 0;  // this member's index in the group
   virtual int size() const = 0;
-  // Starts all operations; ops and their buffers belong to the channel until the ticket is done or failed.
+  // The rank in the transport's world of the member with this index: what messages for people call it.
+  virtual int member(int index) const { return index; }
+  // Starts all operations; ops and their buffers belong to the channel until the ticket is done or failed. Peers are other members.
   virtual Ticket post(std::span<Op> ops) = 0;
   // Makes progress and reports. A done or failed ticket is forgotten by this call.
   virtual Status poll(Ticket ticket) = 0;
-  // From any thread: ends this epoch and unblocks every member's waiters with `why` and `code`, as far as peers can still be reached.
+  // From any thread: ends this epoch and unblocks every member's waiters, own ones included, with "rank <who>: <why>" and `code`, as far as
+  // peers can still be reached. Does nothing on a channel that this or another member aborted before.
   virtual void abort(ExitCode code, std::string_view why) noexcept = 0;
 };
 

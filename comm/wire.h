@@ -3,9 +3,11 @@
 // Used only on the thread that owns the channel (the Driver's). `sent_bytes` is the one place where wire bytes are counted: the bytes
 // handed to the transport, frames included.
 #pragma once
-#include <chrono>
-#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "comm/transport.h"
 
@@ -27,12 +29,22 @@ class Wire {
   // message names `what` and the peers that were waited for. The channel is aborted before the throw, so that peers do not wait either.
   void run(std::span<Op> ops, std::string_view what);
 
+  // Aborts the channel and throws CommError: for who finds that a peer's bytes make no sense. `what` as in run().
+  [[noreturn]] void fail(const std::string& why, std::string_view what, ExitCode code = ExitCode::comm);
+
+  // On whose behalf the next operations run; error messages then say "all_gather (bucket 2)".
+  void set_purpose(std::string purpose) { purpose_ = std::move(purpose); }
+
   const WireCounters& counters() const { return counters_; }
   Channel& channel() { return channel_; }
 
  private:
+  void wait(Ticket ticket, std::string_view what);
+  std::string absent(const std::vector<int>& peers) const;
+
   Channel& channel_;
   double timeout_s_;
+  std::string purpose_;
   WireCounters counters_;
 };
 

@@ -29,11 +29,13 @@ enum class Combine : uint8_t {
 
 struct Traits {
   Combine combine = Combine::gather;
-  size_t worst_bytes = 0;                  // no payload of this layer is longer
-  std::optional<size_t> exact_bytes;       // set when every payload of this layer has this length
-  size_t scratch_bytes = 0;                // what Context::scratch must hold, aligned to 64 bytes
-  // Guaranteed contraction: |a - decoded|^2 <= (1 - delta) |a|^2 for every finite a within the codec's range. 1 means lossless.
+  size_t worst_bytes = 0;             // no payload of this layer is longer
+  std::optional<size_t> exact_bytes;  // set when every payload of this layer has this length
+  size_t scratch_bytes = 0;           // what Context::scratch must hold, aligned to 64 bytes
+  // Guaranteed contraction, for every finite a: |a - decoded|^2 <= (1 - delta) |a|^2 + elems * error_floor^2. A delta of 1 with no floor
+  // means lossless. The floor is not 0 only where the wire format ends above the smallest fp32 denormal, so that tiny elements are lost.
   double delta = 0;
+  double error_floor = 0;
 };
 
 // Encodes a = decay * residual + scale * x, each product and the sum rounded to fp32 in that order, and leaves residual = a - decoded.
@@ -54,7 +56,7 @@ struct Context {
 class Codec {
  public:
   virtual ~Codec() = default;
-  virtual uint16_t id() const = 0;             // in every frame; never renumbered (docs/formats/payload.md)
+  virtual uint16_t id() const = 0;  // in every frame; never renumbered (docs/formats/payload.md)
   virtual std::string_view name() const = 0;
   virtual Traits traits(Layer layer) const = 0;
 
@@ -62,7 +64,8 @@ class Codec {
   // as they were, when any element of a is NaN or infinite: a NaN in a residual would never leave it.
   virtual size_t encode(Layer layer, In in, Context& context, std::byte* out) const = 0;
 
-  // out += weight * decoded, elementwise in fp32. The payload comes from a peer: it is validated first, and CorruptData leaves out as it was.
+  // out += weight * decoded, elementwise in fp32. The payload comes from a peer: it is validated first, and CorruptData leaves out as it
+  // was. What passes validation decodes to finite values.
   virtual void decode_add(Layer layer, ConstBytes payload, float weight, float* out, Context& context) const = 0;
 };
 

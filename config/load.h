@@ -1,7 +1,10 @@
 // YAML in, a filled struct out; and back.
 //
 // Strict: an unknown, duplicate or misplaced key, a wrong type or an out-of-range value is an error with file:line:column, the key, what
-// is accepted and a suggestion. All errors of all files are reported in one ConfigError, one per line, in file order.
+// is accepted and a suggestion. All errors of all sources are reported in one ConfigError, one per line, in the order of the sources and
+// of their lines. After an error the struct holds a mixture of old and new values: throw it away.
+//
+// Threads: none are started, and one thread at a time may use a Section. The text is distrusted: any bytes give values or a ConfigError.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -18,9 +21,10 @@ struct Source {
   std::string yaml;
 };
 
-Source read_file(const std::filesystem::path& path);              // "-" is standard input; ConfigError when unreadable
+Source read_file(const std::filesystem::path& path);  // "-" is standard input; ConfigError when unreadable
 
-// Later sources win, key by key (lists are replaced whole); `sets` ("a.b=v", v is YAML) come last. Then the rules are checked.
+// Later sources win, key by key (lists are replaced whole); `sets` ("a.b=v", v is YAML) come last. Then the rules are checked, of each
+// section that had no error. An empty source or section changes nothing.
 void load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets);
 
 std::string print(const Section& root);                           // YAML that load() turns into the same values

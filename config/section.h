@@ -8,6 +8,8 @@
 //
 // From this one table come strict parsing, `config print`, `config docs` and the list of keys for "did you mean". The struct's member
 // initialisers are the defaults. A Section keeps references into the struct: the struct must outlive it and must not move.
+//
+// Threads: one thread at a time. A key named twice in one section, or with a dot in it, is a broken invariant (base/check.h).
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace thinwire::config {
@@ -39,29 +42,32 @@ class Section;
 // One key: a scalar (or flow list) with text conversions, a nested section, or a list of sections.
 struct Field {
   std::string name, help;
-  std::string type;                                                         // for messages and docs: "integer >= 1", "one of a | b"
+  std::string type;  // for messages and docs: "integer >= 1", "one of a | b"
   std::function<std::optional<std::string>(const std::vector<std::string>&)> parse;  // scalar texts in, error text out; sets the struct
-  std::function<std::vector<std::string>()> print;                          // round-trips through parse
-  bool is_list = false;                                                     // print and parse a flow list of scalars
-  std::shared_ptr<Section> section;                                         // nested section
-  std::string name_key;                                                     // of the nested section: a bare scalar sets this key of it
-  std::function<Section*(size_t)> element;                                  // list of sections: element i, created when i == count()
+  std::function<std::vector<std::string>()> print;                                   // round-trips through parse
+  bool is_list = false;                                                              // print and parse a flow list of scalars
+  bool is_text = false;              // any text is a value: printed in quotes where YAML asks
+  std::shared_ptr<Section> section;  // nested section
+  std::string name_key;              // of the nested section: a bare scalar sets this key of it
+  // List of sections: element i, created when i == count(). The result is valid until the next call; go through a list from 0 upwards.
+  std::function<Section*(size_t)> element;
   std::function<size_t()> count;
   std::function<void()> clear;
+  std::shared_ptr<Section> element_schema;  // a default element, for docs and suggestions
 };
 
 class Section {
  public:
-  void boolean(std::string name, bool& value, std::string help);             // true | false only
+  void boolean(std::string name, bool& value, std::string help);  // true | false only
   void integer(std::string name, int64_t& value, Range<int64_t> range, std::string help);
   void integer_or_auto(std::string name, std::optional<int64_t>& value, Range<int64_t> range, std::string help);
   void real(std::string name, double& value, Range<double> range, std::string help);
-  void fraction(std::string name, double& value, Range<double> range, std::string help);    // "6.25%" or 0.0625
-  void bytes(std::string name, int64_t& value, Range<int64_t> range, std::string help);     // "4MB" = 4'000'000, "4MiB", plain bytes
-  void seconds(std::string name, double& value, Range<double> range, std::string help);     // "60s", "500ms", "5m", "1h"
+  void fraction(std::string name, double& value, Range<double> range, std::string help);  // "6.25%" or 0.0625
+  void bytes(std::string name, int64_t& value, Range<int64_t> range, std::string help);   // "4MB" = 4'000'000, "4MiB", plain bytes
+  void seconds(std::string name, double& value, Range<double> range, std::string help);   // "60s", "500ms", "5m", "1h"
   void amount(std::string name, Amount& value, std::string help);
   void text(std::string name, std::string& value, std::string help);
-  void texts(std::string name, std::vector<std::string>& value, std::string help);          // a list, or one scalar
+  void texts(std::string name, std::vector<std::string>& value, std::string help);  // a list, or one scalar
   void choice(std::string name, std::string& value, std::vector<std::string> allowed, std::string help);
   void reals(std::string name, std::vector<double>& value, size_t count, Range<double> range, std::string help);  // exactly count
 
@@ -83,22 +89,31 @@ class Section {
   // A list of sections, replaced as a whole by a file that names it.
   template <class T>
   void list(std::string name, std::vector<T>& values, std::string help) {
-    auto described = std::make_shared<std::vector<std::unique_ptr<Section>>>();
+    struct Described {
+      const T* data = nullptr;
+      std::vector<std::unique_ptr<Section>> sections;
+    };
+    auto described = std::make_shared<Described>();
+    auto element = [&values, described](size_t index) {
+      if (index == values.size()) values.emplace_back();
+      // The structs moved, or a new pass begins and anybody may have changed them since the last: describe them afresh.
+      if (index == 0 || described->data != values.data()) described->sections.clear();
+      described->data = values.data();
+      for (size_t i = described->sections.size(); i < values.size(); ++i) {
+        described->sections.push_back(std::make_unique<Section>());
+        describe(*described->sections.back(), values[i]);
+      }
+      return described->sections[index].get();
+    };
+    auto sample = std::make_shared<std::pair<T, Section>>();
+    describe(sample->second, sample->first);
     add_list(
-        std::move(name), std::move(help),
-        [&values, described](size_t index) {
-          if (index == values.size()) values.emplace_back();
-          described->clear();  // growing the vector moved the structs: describe them afresh
-          for (auto& value : values) {
-            described->push_back(std::make_unique<Section>());
-            describe(*described->back(), value);
-          }
-          return (*described)[index].get();
-        },
-        [&values] { return values.size(); }, [&values] { values.clear(); });
+        std::move(name), std::move(help), std::move(element), [&values] { return values.size(); }, [&values] { values.clear(); },
+        std::shared_ptr<Section>(sample, &sample->second));
   }
 
-  // A rule over several keys, run after everything is parsed: an error text when it does not hold. `key` is where the message points.
+  // A rule over several keys, run after everything is parsed and only when all of this section did parse: an error text when it does not
+  // hold. `key` (of this section, or dotted into a nested one) is where the message points.
   void rule(std::string key, std::function<std::optional<std::string>()> holds);
 
   const std::vector<Field>& fields() const { return fields_; }
@@ -110,7 +125,8 @@ class Section {
 
  private:
   void add_list(std::string name, std::string help, std::function<Section*(size_t)> element, std::function<size_t()> count,
-                std::function<void()> clear);
+                std::function<void()> clear, std::shared_ptr<Section> element_schema);
+  void add(Field field);
   std::vector<Field> fields_;
   std::vector<Rule> rules_;
 };

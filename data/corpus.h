@@ -1,8 +1,6 @@
 // Where tokens come from: a train, a test and a validation split, each one long span in memory.
 #pragma once
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -12,24 +10,29 @@
 namespace thinwire::data {
 
 struct DataOptions {
-  std::string source = "gcide";               // gcide | text | synthetic
-  std::vector<std::string> files;             // text: paths or globs, .gz is unpacked
-  std::string gcide_path;                     // empty: where the Debian package dict-gcide puts it
+  std::string source = "gcide";    // gcide | text | synthetic
+  std::vector<std::string> files;  // text: paths or globs, .gz is unpacked
+  std::string gcide_path;          // empty: where the Debian package dict-gcide puts it
   std::string tokenizer = "byte";
-  int64_t global_batch = 8;                   // sequences per optimiser step, over all ranks
-  int64_t micro_batch = 4;                    // sequences per forward pass of one rank
+  int64_t global_batch = 8;  // sequences per optimiser step, over all ranks
+  int64_t micro_batch = 4;   // sequences per forward pass of one rank
 };
 void describe(config::Section& section, DataOptions& options);
 
 struct Corpus {
-  std::string description;                    // one line for the log; a synthetic one says SYNTHETIC
+  std::string description;  // one line for the log; a synthetic one says SYNTHETIC
   bool synthetic = false;
   std::vector<uint8_t> train, test, validation;  // byte tokens; wider tokens come with the tokenizer that needs them
-  uint64_t hash = 0;                          // of all three splits: a resume on other data is refused
+  uint64_t hash = 0;                             // hash64 of the three splits in a row: a resume on other data is refused
 };
 
-// The bytes in order, first 90 % train, next 5 % test, last 5 % validation. DataError (exit 3) with path, reason and fix when files are
-// missing, unreadable, corrupt gzip, or too small for one window of `context` + 1 tokens in every split.
+// The bytes in order: the first 90 % train, the next 5 % test, the last 5 % validation (rounded down to whole bytes at each cut).
+//
+// Several text files are taken in byte order of their paths, each once, with a newline between two where the first does not end with one.
+// `seed` matters to synthetic data only. The same arguments and files give the same Corpus on every machine.
+//
+// DataError with path, reason and fix when files are missing, unreadable, empty, corrupt gzip, more than 8 GB, or too small for one window
+// of `context` + 1 tokens in every split.
 Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context);
 
 }  // namespace thinwire::data

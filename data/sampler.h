@@ -1,5 +1,5 @@
 // Which window of the corpus is sample number i: a pure function of (seed, i), so any world size sees the same global batches and a
-// resume needs one integer.
+// resume needs one integer. Immutable: share it between threads freely.
 #pragma once
 #include <cstdint>
 
@@ -9,7 +9,7 @@ namespace thinwire::data {
 
 // The corpus is cut into W = (num_tokens - 1) / context windows. Each epoch (W samples) visits every window once in an order drawn from
 // (seed, epoch): a keyed permutation by a Feistel network with cycle walking (Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
-// 2002), which needs no memory. The cut itself is shifted in each epoch by less than the remainder of tokens.
+// 2002), which needs no memory. The cut itself is shifted in each epoch, by at most the tokens that W windows leave over.
 class WindowSampler {
  public:
   WindowSampler(uint64_t seed, int64_t num_tokens, int64_t context);  // check: num_tokens > context

@@ -9,8 +9,8 @@ namespace thinwire::comm {
 struct LaunchEnvironment {
   int rank = 0, world = 1;
   int local_rank = 0, local_world = 1;
-  std::string source;         // "OMPI_COMM_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS": the variable that told the world size; empty: started alone
-  bool has_mpi = false;       // the launcher speaks PMI(x), so that an MPI world can form
+  std::string source;  // "OMPI_COMM_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS": the variable that told the world size; empty: started alone
+  bool has_mpi = false;  // the launcher speaks PMI(x), so that an MPI world can form
   bool started_alone() const { return source.empty(); }
 };
 

@@ -1,0 +1,22 @@
+// -c FILE and --set key=value, shared by every verb that reads a configuration.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "config/section.h"
+
+namespace CLI {
+class App;
+}
+
+namespace thinwire::app {
+
+struct ConfigArguments {
+  std::vector<std::string> files, sets;
+  std::string stem() const;  // of the first file, for run.name: auto
+};
+
+void add_config_options(CLI::App& verb, ConfigArguments& arguments);
+void load_into(config::Section& root, const ConfigArguments& arguments);  // ConfigError with everything that is wrong
+
+}  // namespace thinwire::app

@@ -1,0 +1,156 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <fmt/format.h>
+#include <mutex>
+#include <sched.h>
+#include <thread>
+#include <unistd.h>
+
+#include "app/build_info.h"
+#include "app/configuration.h"
+#include "app/verbs.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/loopback/loopback.h"
+#include "comm/mpi/mpi.h"
+#include "comm/rendezvous/environment.h"
+#include "config/load.h"
+#include "trainer/options.h"
+#include "trainer/stop_signal.h"
+#include "trainer/trainer.h"
+
+namespace thinwire::app {
+
+namespace {
+
+struct TrainArguments {
+  ConfigArguments config;
+  std::string resume = "never";
+  bool overwrite = false, dry_run = false;
+  std::vector<std::string> argv;
+};
+
+trainer::Resume parse_resume(const std::string& text) {
+  if (text == "never") return {};
+  if (text == "auto") return {trainer::Resume::Mode::automatic, {}};
+  return {trainer::Resume::Mode::path, text};
+}
+
+// The transport that `auto` stands for, and a refusal of worlds that do not fit: else N processes would train N copies, silently.
+std::string choose_transport(const trainer::Options& options, const comm::LaunchEnvironment& env) {
+  std::string transport = options.comm.transport;
+  if (transport == "auto") transport = env.has_mpi ? "mpi" : "loopback";
+  if (transport == "loopback" && env.world > 1) {
+    throw ConfigError(fmt::format("{} is {}, but transport loopback joins only threads of one process: {} copies would train on their own; use "
+                                  "comm.transport: mpi under mpirun, or start one process with parallel.dp: {}",
+                                  env.source, env.world, env.world, env.world));
+  }
+  return transport;
+}
+
+void check_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
+  if (!env.started_alone() && env.world != world) {
+    throw ConfigError(fmt::format("{} is {}, but MPI's world is {}: this launcher and MPI do not know of each other; start with mpirun", env.source,
+                                  env.world, world));
+  }
+  if (options.parallel.dp && *options.parallel.dp != world) {
+    throw ConfigError(fmt::format("parallel.dp is {}, but the world is {} ({})", *options.parallel.dp, world,
+                                  env.started_alone() ? "one process, transport mpi" : "from " + env.source));
+  }
+}
+
+void warn_when_bound_to_one_core() {
+  cpu_set_t allowed;
+  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (cores == 1 || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) > 1) return;
+  log::warn("this rank is bound to one of {} cores, which its communication thread has to share; start mpirun with --bind-to none", cores);
+}
+
+ExitCode train_as_threads(const trainer::Options& options, const trainer::RunRequest& request) {
+  const int world = static_cast<int>(options.parallel.dp.value_or(1));
+  const auto hub = comm::make_loopback_hub(world);
+  std::mutex mutex;
+  std::exception_ptr first_failure;  // the others only fail because of it
+  ExitCode code = ExitCode::ok;
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < world; ++rank) {
+    ranks.emplace_back([&, rank] {
+      log::set_rank(rank);
+      try {
+        const auto transport = comm::make_loopback_transport(hub, rank);
+        const ExitCode result = trainer::train(options, *transport, request);
+        const std::lock_guard lock(mutex);
+        if (rank == 0) code = result;
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!first_failure) first_failure = std::current_exception();
+      }
+    });
+  }
+  for (auto& rank : ranks) rank.join();
+  if (first_failure) std::rethrow_exception(first_failure);
+  return code;
+}
+
+ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvironment& env, const trainer::RunRequest& request) {
+  const comm::MpiSession session;
+  try {
+    check_world(options, env, session.world_size());
+    const auto transport = comm::make_mpi_transport();
+    return trainer::train(options, *transport, request);
+  } catch (const Error& e) {
+    log::error("{}", e.what());
+    comm::MpiSession::abort_process(e.code());  // peers may be waiting for us within MPI
+  } catch (const std::bad_alloc&) {
+    log::error("out of memory; a smaller data.micro_batch, model.context or model.d_model needs less");
+    comm::MpiSession::abort_process(ExitCode::out_of_memory);
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+    comm::MpiSession::abort_process(ExitCode::other);
+  }
+}
+
+int run_train(const TrainArguments& arguments) {
+  const auto env = comm::detect_environment();
+  trainer::Options options;
+  auto root = config::describe_root(options);
+  load_into(root, arguments.config);
+  const std::string transport = choose_transport(options, env);
+  const int expected_world = transport == "mpi" ? env.world : static_cast<int>(options.parallel.dp.value_or(1));
+  trainer::micro_batches_per_rank(options.data, expected_world);  // refuses what does not divide
+  if (arguments.dry_run) {
+    fmt::print("{}# {} rank{} over {}; nothing was trained: --dry-run\n", config::print(root), expected_world, expected_world == 1 ? "" : "s", transport);
+    return 0;
+  }
+
+  trainer::RunRequest request;
+  request.resume = parse_resume(arguments.resume);
+  request.overwrite = arguments.overwrite;
+  request.config_stem = arguments.config.stem();
+  request.resolved_yaml = config::print(root);
+  request.config = config::flatten(root);
+  request.argv = arguments.argv;
+  request.version = kVersion;
+  request.build = build_description();
+  trainer::install_stop_handlers();
+  warn_when_bound_to_one_core();
+  const ExitCode code = transport == "mpi" ? train_over_mpi(options, env, request) : train_as_threads(options, request);
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, int argc, char** argv, Action& action) {
+  auto* verb = app.add_subcommand("train", "Trains; alone with ranks as threads, or under mpirun");
+  auto arguments = std::make_shared<TrainArguments>();
+  arguments->argv.assign(argv, argv + argc);
+  add_config_options(*verb, arguments->config);
+  verb->add_option("--resume", arguments->resume, "auto: from the newest good checkpoint, if any; never; or a run directory or checkpoint")
+      ->type_name("auto|never|PATH");
+  verb->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in the run directory");
+  verb->add_flag("--dry-run", arguments->dry_run, "check everything, print the resolved configuration, train nothing");
+  verb->callback([arguments, &action] { action = [arguments] { return run_train(*arguments); }; });
+}
+
+}  // namespace thinwire::app

@@ -1,0 +1,23 @@
+// The verbs of the command line: each adds its options and says what runs when it is chosen.
+//
+// A verb's action returns the exit code, or throws Error with one.
+#pragma once
+#include <functional>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace thinwire::app {
+
+using Action = std::function<int()>;  // set by the verb that was chosen
+
+void add_train(CLI::App& app, int argc, char** argv, Action& action);
+void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify
+void add_config(CLI::App& app, Action& action);       // config print | docs
+void add_version(CLI::App& app, Action& action);
+
+std::string build_description();  // one line
+
+}  // namespace thinwire::app

@@ -1,0 +1,75 @@
+#include "checkpoint/agreement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <future>
+
+#include "base/log.h"
+#include "comm/collectives.h"
+
+namespace thinwire::checkpoint {
+namespace {
+
+constexpr auto kStillAtIt = std::chrono::milliseconds(500);  // well below any sensible comm.timeout
+constexpr size_t kMaxTextBytes = 60'000;
+
+using Messages = std::vector<std::vector<std::byte>>;
+
+Messages gather(comm::Driver& driver, const std::string& what, ConstBytes mine, size_t max_bytes_each) {
+  Messages all;
+  driver.run("checkpoint: " + what, [&](comm::Wire& wire) { all = comm::all_gather(wire, mine, max_bytes_each); });
+  return all;
+}
+
+RankResult attempt(const std::function<std::string()>& work) {
+  try {
+    return {true, work()};
+  } catch (const std::exception& e) {
+    return {false, e.what()};
+  }
+}
+
+// Until no rank is working any more.
+RankResult finish_together(comm::Driver& driver, const std::string& what, std::future<RankResult>& mine) {
+  for (bool somebody_works = true; somebody_works;) {
+    const bool done = mine.wait_for(kStillAtIt) == std::future_status::ready;
+    const std::array<std::byte, 1> message = {std::byte{done}};
+    const Messages all = gather(driver, what, message, message.size());
+    somebody_works = std::any_of(all.begin(), all.end(), [](const auto& one) { return one.size() != 1 || one[0] == std::byte{0}; });
+  }
+  return mine.get();
+}
+
+}  // namespace
+
+std::vector<RankResult> together(comm::Driver& driver, const std::string& what, const std::function<std::string()>& work) {
+  auto log = log::current();
+  std::future<RankResult> mine = std::async(std::launch::async, [&work, log] {
+    log::adopt(log);
+    return attempt(work);
+  });
+  const RankResult own = finish_together(driver, what, mine);
+  std::string message(1, own.ok ? '+' : '-');
+  message += own.text.substr(0, kMaxTextBytes);
+  std::vector<RankResult> results;
+  for (const std::vector<std::byte>& one : gather(driver, what, bytes_of(std::string_view(message)), kMaxTextBytes + 1)) {
+    const std::string_view text(reinterpret_cast<const char*>(one.data()), one.size());
+    if (text.empty()) throw CommError(fmt::format("checkpoint: {}: rank {} sent an empty report", what, results.size()));
+    results.push_back({text.front() == '+', std::string(text.substr(1))});
+  }
+  return results;
+}
+
+void throw_if_any_failed(const std::vector<RankResult>& results, const std::string& what) {
+  const auto failed = std::find_if(results.begin(), results.end(), [](const RankResult& result) { return !result.ok; });
+  if (failed == results.end()) return;
+  const bool everywhere =
+      std::all_of(results.begin(), results.end(), [&](const RankResult& result) { return !result.ok && result.text == failed->text; });
+  const std::string who = everywhere ? "" : fmt::format("rank {}: ", failed - results.begin());
+  throw CheckpointError(fmt::format("{}: {}{}", what, who, failed->text));
+}
+
+}  // namespace thinwire::checkpoint

@@ -1,0 +1,26 @@
+// Work that all ranks do at the same time, and of which all learn how it went everywhere.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "comm/driver.h"
+
+namespace thinwire::checkpoint {
+
+struct RankResult {
+  bool ok = false;
+  std::string text;  // what the work returned, or why it failed
+};
+
+// Runs `work` on every rank and gives every rank everyone's result, by rank. An exception of `work` is a result that is not ok.
+//
+// While disks are slow no message would pass, and a peer that waits for longer than the wire's timeout gives up: so the work runs on a
+// thread of its own while ranks keep telling each other that they are still at it. Throws CommError when a peer is lost. Texts are cut to
+// 60 kB. `what` is for messages.
+std::vector<RankResult> together(comm::Driver& driver, const std::string& what, const std::function<std::string()>& work);
+
+// CheckpointError with the first failing rank's text, the same on every rank.
+void throw_if_any_failed(const std::vector<RankResult>& results, const std::string& what);
+
+}  // namespace thinwire::checkpoint

@@ -1,0 +1,183 @@
+#include "checkpoint/manifest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <set>
+
+#include "checkpoint/layout.h"
+#include "checkpoint/strict_json.h"
+
+namespace thinwire::checkpoint {
+namespace {
+
+using nlohmann::json;
+using Type = json::value_t;
+
+constexpr const char* kFormat = "thinwire-checkpoint";
+constexpr uint64_t kMaxManifestBytes = 256'000'000;
+constexpr int64_t kMaxStep = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMaxWorld = 99'999;  // what rank-00000 has digits for
+constexpr const char* kScopeNames[] = {"replicated", "per_rank"};
+
+std::map<std::string, std::string> parse_texts(const json& object, const std::string& source) {
+  std::map<std::string, std::string> texts;
+  for (const auto& [key, value] : object.items()) texts[key] = text_member(object, key, source);
+  return texts;
+}
+
+std::map<std::string, int64_t> parse_numbers(const json& object, const std::string& source) {
+  std::map<std::string, int64_t> numbers;
+  for (const auto& [key, value] : object.items()) {
+    numbers[key] = integer_member(object, key, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), source);
+  }
+  return numbers;
+}
+
+// A name from a manifest becomes a path: only the names that we give are accepted.
+std::string parse_file_name(const std::string& name, int world, const std::string& source) {
+  if (name == kModelFileName) return name;
+  int rank = -1;
+  constexpr std::string_view kPrefix = "rank-";
+  if (name.starts_with(kPrefix)) std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), rank);
+  if (rank < 0 || rank >= world || name != rank_file_name(rank)) {
+    throw CheckpointError(fmt::format("{}: {} is no file of a checkpoint of {} ranks", source, in_quotes(name), world));
+  }
+  return name;
+}
+
+uint64_t parse_hash(const std::string& text, const std::string& source) {
+  uint64_t hash = 0;
+  std::from_chars(text.data(), text.data() + text.size(), hash, 16);
+  if (to_hex(hash) != text) throw CheckpointError(fmt::format("{}: 'xxh3' should be 16 lower-case hex digits", source));
+  return hash;
+}
+
+std::vector<ManifestFile> parse_files(const json& array, int world, const std::string& source) {
+  std::vector<ManifestFile> files;
+  std::set<std::string> names;
+  for (const json& object : array) {
+    if (!object.is_object()) throw CheckpointError(source + ": an element of 'files' is not an object");
+    const auto bytes = static_cast<uint64_t>(integer_member(object, "bytes", 0, kMaxStep, source));
+    files.push_back({parse_file_name(text_member(object, "name", source), world, source),
+                     {bytes, parse_hash(text_member(object, "xxh3", source), source)}});
+    if (!names.insert(files.back().name).second) throw CheckpointError(fmt::format("{}: {} is listed twice", source, files.back().name));
+  }
+  if (!names.contains(kModelFileName)) throw CheckpointError(fmt::format("{}: {} is not listed", source, kModelFileName));
+  return files;
+}
+
+ManifestTensor parse_tensor(const json& object, int world, const std::string& source) {
+  if (!object.is_object()) throw CheckpointError(source + ": an element of 'tensors' is not an object");
+  ManifestTensor tensor;
+  tensor.name = text_member(object, "name", source);
+  const std::string where = fmt::format("{}: tensor {}", source, in_quotes(tensor.name));
+  tensor.dtype = parse_dtype(text_member(object, "dtype", where), where);
+  for (const json& dimension : member(object, "shape", Type::array, where)) {
+    if (!dimension.is_number_unsigned()) throw CheckpointError(where + ": a dimension is not a size");
+    tensor.shape.push_back(dimension.get<int64_t>());
+  }
+  const std::string scope = text_member(object, "scope", where);
+  if (scope != kScopeNames[0] && scope != kScopeNames[1])
+    throw CheckpointError(fmt::format("{}: unknown scope {}", where, in_quotes(scope)));
+  tensor.scope = scope == kScopeNames[0] ? Scope::replicated : Scope::per_rank;
+  for (const json& name : member(object, "files", Type::array, where)) {
+    if (!name.is_string()) throw CheckpointError(where + ": a file's name is not a string");
+    tensor.files.push_back(parse_file_name(name.get<std::string>(), world, where));
+  }
+  return tensor;
+}
+
+void check_version(const json& root, const std::string& source) {
+  if (!root.is_object() || text_member(root, "format", source) != kFormat) {
+    throw CheckpointError(fmt::format("{}: this is not the manifest of a Thinwire checkpoint", source));
+  }
+  const int64_t version = integer_member(root, "version", 1, kMaxStep, source);
+  if (version > kManifestVersion) {
+    throw NewerVersion(fmt::format("{}: format version {} is newer than {}, the newest that this program reads; use a newer Thinwire",
+                                   source, version, kManifestVersion));
+  }
+}
+
+}  // namespace
+
+std::string to_json(const Manifest& manifest) {
+  nlohmann::ordered_json root;
+  root["format"] = kFormat;
+  root["version"] = kManifestVersion;
+  root["writer"] = manifest.facts.version;
+  root["step"] = manifest.step;
+  root["world"] = manifest.world;
+  root["created"] = manifest.created;
+  root["run"] = manifest.facts.run_name;
+  root["config_hash"] = manifest.facts.config_hash;
+  root["config"] = manifest.facts.config;
+  root["numbers"] = manifest.numbers;
+  root["files"] = nlohmann::ordered_json::array();
+  for (const ManifestFile& file : manifest.files) {
+    root["files"].push_back({{"name", file.name}, {"bytes", file.summary.bytes}, {"xxh3", to_hex(file.summary.hash)}});
+  }
+  root["tensors"] = nlohmann::ordered_json::array();
+  for (const ManifestTensor& tensor : manifest.tensors) {
+    root["tensors"].push_back({{"name", tensor.name},
+                               {"dtype", dtype_name(tensor.dtype)},
+                               {"shape", tensor.shape},
+                               {"scope", kScopeNames[static_cast<size_t>(tensor.scope)]},
+                               {"files", tensor.files}});
+  }
+  // A config value may hold any bytes; JSON may not.
+  return root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+Manifest parse_manifest(std::string_view text, const std::string& source) {
+  const json root = parse_strict_json(text, source);
+  check_version(root, source);
+  Manifest manifest;
+  manifest.facts.version = text_member(root, "writer", source);
+  manifest.step = integer_member(root, "step", 0, kMaxStep, source);
+  manifest.world = static_cast<int>(integer_member(root, "world", 1, kMaxWorld, source));
+  manifest.created = text_member(root, "created", source);
+  manifest.facts.run_name = text_member(root, "run", source);
+  manifest.facts.config_hash = text_member(root, "config_hash", source);
+  manifest.facts.config = parse_texts(member(root, "config", Type::object, source), source + ": config");
+  manifest.numbers = parse_numbers(member(root, "numbers", Type::object, source), source + ": numbers");
+  manifest.files = parse_files(member(root, "files", Type::array, source), manifest.world, source);
+  for (const json& object : member(root, "tensors", Type::array, source)) {
+    manifest.tensors.push_back(parse_tensor(object, manifest.world, source));
+  }
+  return manifest;
+}
+
+Manifest read_manifest(const std::filesystem::path& step_directory) {
+  const std::filesystem::path path = step_directory / kManifestName, complete = step_directory / kCompleteName;
+  if (!std::filesystem::exists(complete)) {
+    throw CheckpointError(fmt::format("{} is incomplete: it has no file COMPLETE", step_directory.string()));
+  }
+  const std::string seal = read_text(complete, 4096);
+  const std::string text = read_text(path, kMaxManifestBytes);
+  if (seal != complete_text(text)) {
+    throw CheckpointError(fmt::format("{}: {} is damaged: its hash is not the one in COMPLETE", step_directory.string(), kManifestName));
+  }
+  Manifest manifest = parse_manifest(text, path.string());
+  const std::optional<int64_t> named = parse_step_name(step_directory.filename().string());
+  if (named && *named != manifest.step) {
+    throw CheckpointError(fmt::format("{} holds step {}: it was renamed", step_directory.string(), manifest.step));
+  }
+  return manifest;
+}
+
+std::string complete_text(std::string_view manifest_json) { return to_hex(hash64(manifest_json)) + "\n"; }
+
+void check_summary(const ManifestFile& file, const FileSummary& found, const std::filesystem::path& step_directory) {
+  const std::string path = (step_directory / file.name).string();
+  if (found.bytes != file.summary.bytes) {
+    throw CheckpointError(fmt::format("{} is damaged: it has {} bytes instead of {}", path, found.bytes, file.summary.bytes));
+  }
+  if (found.hash != file.summary.hash) {
+    throw CheckpointError(fmt::format("{} is damaged: its XXH3 is {} instead of {}", path, to_hex(found.hash), to_hex(file.summary.hash)));
+  }
+}
+
+}  // namespace thinwire::checkpoint

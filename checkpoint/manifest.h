@@ -1,0 +1,57 @@
+// manifest.json: what a checkpoint is and which bytes belong to it. COMPLETE beside it holds the manifest's hash, and the manifest the hash
+// of every other file, so that one look at COMPLETE vouches for all of them.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/files.h"
+
+namespace thinwire::checkpoint {
+
+inline constexpr int64_t kManifestVersion = 1;  // docs/formats/checkpoint.md; never renumbered
+
+struct ManifestFile {
+  std::string name;
+  FileSummary summary;
+};
+
+struct ManifestTensor {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;  // of the whole tensor
+  Scope scope = Scope::replicated;
+  std::vector<std::string> files;  // per_rank: those of all ranks that have it in this shape
+};
+
+struct Manifest {
+  int64_t step = 0;
+  int world = 0;
+  std::string created;  // 2026-01-31T12:00:00Z
+  RunFacts facts;
+  std::map<std::string, int64_t> numbers;
+  std::vector<ManifestFile> files;
+  std::vector<ManifestTensor> tensors;
+};
+
+// Written by a newer Thinwire: nothing is wrong with it, but this program cannot read it.
+struct NewerVersion : CheckpointError {
+  using CheckpointError::CheckpointError;
+};
+
+std::string to_json(const Manifest& manifest);
+// CheckpointError that begins with `source`.
+Manifest parse_manifest(std::string_view json, const std::string& source);
+
+// Of a committed directory: COMPLETE first, then the manifest it vouches for. CheckpointError names the defect.
+Manifest read_manifest(const std::filesystem::path& step_directory);
+std::string complete_text(std::string_view manifest_json);
+
+// Size and hash of one listed file; CheckpointError names the file and what differs.
+void check_summary(const ManifestFile& file, const FileSummary& found, const std::filesystem::path& step_directory);
+
+}  // namespace thinwire::checkpoint

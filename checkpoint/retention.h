@@ -1,0 +1,29 @@
+// How a finished directory takes its name, and how older ones and leftovers go. Only rank 0 does this.
+//
+// Never is a moment without a whole checkpoint, once there was one: docs/formats/checkpoint.md has the table of crash windows.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "checkpoint/files.h"
+
+namespace thinwire::checkpoint {
+
+// After a crash: a whole directory that was moved aside for a successor that never came gets its name back.
+void recover_replaced(Files& files, const std::filesystem::path& directory);
+
+// recover_replaced(), then removes what earlier saves left half written or half deleted. Foreign names stay.
+void sweep(Files& files, const std::filesystem::path& directory);
+
+// The commit: `temporary` (a name in `directory`, complete and synced) becomes step-N, durably. A step-N that is there steps aside to
+// .old-*. On failure everything has its old name again as far as the disk allows.
+void publish(Files& files, const std::filesystem::path& directory, const std::string& temporary, int64_t step, const std::string& id);
+
+// Removes what a failed save wrote; when that fails too, it warns and leaves it to the next sweep().
+void abandon(Files& files, const std::filesystem::path& directory, const std::string& temporary) noexcept;
+
+// Deletes all committed checkpoints but the newest `keep` (0: all stay) and `just_saved`, and what publish() moved aside.
+void retain(Files& files, const std::filesystem::path& directory, int64_t keep, int64_t just_saved, const std::string& id);
+
+}  // namespace thinwire::checkpoint

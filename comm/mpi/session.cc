@@ -1,0 +1,52 @@
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+
+#include "comm/mpi/call.h"
+#include "comm/mpi/mpi.h"
+
+namespace thinwire::comm {
+
+namespace {
+std::atomic<bool> unclean = false;  // as global as MPI itself
+}
+
+void mark_mpi_unclean() { unclean = true; }
+bool mpi_is_unclean() { return unclean; }
+
+MpiSession::MpiSession() {
+  int provided = MPI_THREAD_SINGLE;
+  require_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_MULTIPLE) {
+    MPI_Finalize();
+    throw CommError("this MPI lacks MPI_THREAD_MULTIPLE, which the communication thread needs; use an MPI built with it");
+  }
+  require_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+}
+
+MpiSession::~MpiSession() {
+  if (!mpi_is_unclean()) MPI_Finalize();
+}
+
+int MpiSession::world_rank() const {
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rank;
+}
+
+int MpiSession::world_size() const {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  return size;
+}
+
+void MpiSession::abort_process(ExitCode code) {
+  std::fflush(nullptr);
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized && !finalized) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+  std::_Exit(static_cast<int>(code));
+}
+
+}  // namespace thinwire::comm

@@ -1,0 +1,12 @@
+// What a run may choose about communication. Described to users by the room that reads configurations; comm knows no YAML.
+#pragma once
+#include <string>
+
+namespace thinwire::comm {
+
+struct CommOptions {
+  std::string transport = "auto";  // auto | loopback | mpi
+  double timeout_s = 60;           // the longest wait without any progress before peers count as lost
+};
+
+}  // namespace thinwire::comm

@@ -1,0 +1,127 @@
+#include "comm/rendezvous/environment.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace thinwire::comm {
+
+namespace {
+struct Names {
+  const char *rank, *world, *local_rank, *local_world;
+};
+constexpr Names kOpenMpi = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"};
+constexpr Names kTorchrun = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"};
+constexpr Names kSlurm = {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"};
+
+class Variables {
+ public:
+  explicit Variables(const ReadVariable& read) : read_(read) {}
+
+  bool has(const char* name) const { return text(name).has_value(); }
+
+  // A whole number >= smallest, or nothing when the variable is absent or empty.
+  std::optional<int> number(const char* name, int smallest) const {
+    const auto value = text(name);
+    if (!value) return std::nullopt;
+    int parsed = 0;
+    const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), parsed);
+    if (error != std::errc() || end != value->data() + value->size() || parsed < smallest) {
+      throw ConfigError(
+          fmt::format("environment variable {}='{}' is not a whole number of at least {}; correct or unset it", name, *value, smallest));
+    }
+    return parsed;
+  }
+
+ private:
+  std::optional<std::string> text(const char* name) const {
+    auto value = read_(name);
+    if (value && value->empty()) value.reset();
+    return value;
+  }
+  const ReadVariable& read_;
+};
+
+// What one launcher says, or nothing when it says nothing.
+std::optional<LaunchEnvironment> told_by(const Names& names, const Variables& variables) {
+  const auto rank = variables.number(names.rank, 0), world = variables.number(names.world, 1);
+  if (!rank && !world) return std::nullopt;
+  if (!rank || !world) {
+    const char* set = rank ? names.rank : names.world;
+    const char* missing = rank ? names.world : names.rank;
+    throw ConfigError(fmt::format("environment variable {}={} is set but {} is not; a launcher sets both: set the other or unset this one",
+                                  set, rank ? *rank : *world, missing));
+  }
+  if (*rank >= *world) {
+    throw ConfigError(
+        fmt::format("environment variables contradict each other: {}={} is not below {}={}", names.rank, *rank, names.world, *world));
+  }
+  LaunchEnvironment told;
+  told.rank = *rank;
+  told.world = *world;
+  told.source = names.world;
+  told.local_rank = variables.number(names.local_rank, 0).value_or(0);
+  told.local_world = variables.number(names.local_world, 1).value_or(told.local_rank + 1);
+  return told;
+}
+
+void require_agreement(const LaunchEnvironment& ours, const Names& our_names, const LaunchEnvironment& other, const Names& other_names) {
+  if (ours.rank == other.rank && ours.world == other.world) return;
+  throw ConfigError(fmt::format(
+      "environment variables contradict each other: {}={} {}={} but {}={} {}={}; unset those that the launcher of this run did not set",
+      our_names.rank, ours.rank, our_names.world, ours.world, other_names.rank, other.rank, other_names.world, other.world));
+}
+
+void require_local_in_range(const LaunchEnvironment& told, const Names& names) {
+  if (told.local_rank < told.local_world && told.local_world <= told.world) return;
+  throw ConfigError(fmt::format("environment variables contradict each other: {}={} {}={} of {}={}", names.local_rank, told.local_rank,
+                                names.local_world, told.local_world, names.world, told.world));
+}
+}  // namespace
+
+LaunchEnvironment detect_environment(const ReadVariable& read) {
+  const Variables variables(read);
+  auto open_mpi = told_by(kOpenMpi, variables);
+  auto torchrun = told_by(kTorchrun, variables);
+  // Slurm counts tasks in its batch script too; only within a step does one of them run this process.
+  std::optional<LaunchEnvironment> slurm;
+  if (variables.has("SLURM_STEP_ID") && variables.has(kSlurm.rank) && variables.has(kSlurm.world) && !open_mpi)
+    slurm = told_by(kSlurm, variables);
+
+  if (open_mpi) {  // a Slurm step around it is that of mpirun's daemons: it says nothing about us
+    if (torchrun) require_agreement(*open_mpi, kOpenMpi, *torchrun, kTorchrun);
+    require_local_in_range(*open_mpi, kOpenMpi);
+    open_mpi->has_mpi = true;
+    return *open_mpi;
+  }
+  const bool speaks_pmi = variables.has("PMI_RANK") || variables.has("PMIX_RANK");
+  if (torchrun) {
+    const bool is_step_task = slurm && !variables.has("TORCHELASTIC_RUN_ID");  // else the step's tasks are torchruns, fewer than the ranks
+    if (is_step_task) require_agreement(*torchrun, kTorchrun, *slurm, kSlurm);
+    require_local_in_range(*torchrun, kTorchrun);
+    torchrun->has_mpi = is_step_task && speaks_pmi;
+    return *torchrun;
+  }
+  if (slurm) {
+    slurm->local_world =
+        std::min(slurm->world, std::max(slurm->local_world, slurm->local_rank + 1));  // may be the batch job's, not the step's
+    slurm->has_mpi = speaks_pmi;
+    return *slurm;
+  }
+  return {};
+}
+
+LaunchEnvironment detect_environment() {
+  return detect_environment([](const char* name) { return environment_variable(name); });
+}
+
+std::optional<std::string> environment_variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+}  // namespace thinwire::comm

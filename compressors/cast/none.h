@@ -1,0 +1,17 @@
+// `none`: fp32 as it is. Lossless, so a residual is 0 after every encode.
+#pragma once
+#include "compressors/cast/cast_codec.h"
+
+namespace thinwire::compressors {
+
+struct Fp32Cast {
+  static constexpr uint16_t kId = 0;
+  static constexpr std::string_view kName = "none";
+  static constexpr double kDelta = 1, kErrorFloor = 0;
+  using Wire = float;
+  static Wire to_wire(float value) { return value; }
+  static float from_wire(Wire wire) { return wire; }
+};
+using NoneCodec = CastCodec<Fp32Cast>;
+
+}  // namespace thinwire::compressors

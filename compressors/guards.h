@@ -1,0 +1,24 @@
+// What every codec does around its own work: form the sum that it encodes, refuse what is not finite, refuse a payload of a wrong length.
+//
+// Free functions without state. A codec calls require_finite() first in encode() and require_length() first in decode_add().
+#pragma once
+#include <span>
+#include <string_view>
+
+#include "compressors/codec.h"
+
+namespace thinwire::compressors {
+
+// Elements [begin, begin + a.size()) of a = decay * residual + scale * x, rounded as In says. `a` may not overlap the inputs.
+void accumulate(const In& in, size_t begin, std::span<float> a);
+
+// NonFiniteError that names the first element of a that is NaN or infinite. The sum counts: two finite inputs may overflow in it.
+void require_finite(Layer layer, const In& in);
+
+// CorruptData unless the payload has exactly this length.
+void require_length(std::string_view codec, Layer layer, ConstBytes payload, size_t exact_bytes);
+
+// CorruptData: "<codec> payload of layer <id>: <what>".
+[[noreturn]] void corrupt_payload(std::string_view codec, Layer layer, const std::string& what);
+
+}  // namespace thinwire::compressors

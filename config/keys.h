@@ -1,0 +1,16 @@
+// Key paths, and what to say about a key that its section does not have: the nearest name, or the section where it belongs.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "config/section.h"
+
+namespace thinwire::config {
+
+std::string join_path(std::string_view section_path, std::string_view key);  // "" + "run", "optim" + "lr"
+const Field* find_field(const Section& section, std::string_view name);
+
+// The whole message. `key` may be dotted, as in `--set optim.lrr=1`; `path` is where `section` stands below `root`.
+std::string unknown_key(const Section& root, const Section& section, const std::string& path, const std::string& key);
+
+}  // namespace thinwire::config

@@ -1,0 +1,21 @@
+// What load_corpus can choose from: each source hands back all of its bytes in order, with a line that says what they are.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace thinwire::data {
+
+struct SourceBytes {
+  std::vector<uint8_t> bytes;
+  std::string description;
+};
+
+// A corpus lives in memory, once per process: beyond this it is a mistake or wants another source.
+inline constexpr int64_t kMaxCorpusBytes = 8'000'000'000;
+
+SourceBytes read_gcide(const std::string& path, int64_t max_bytes);  // path empty: where dict-gcide puts it
+SourceBytes read_text(const std::vector<std::string>& patterns, int64_t max_bytes);
+SourceBytes make_synthetic(uint64_t seed);
+
+}  // namespace thinwire::data

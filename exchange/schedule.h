@@ -1,0 +1,56 @@
+// When ranks exchange, and what: gradients at every step, or the drift of the parameters every few steps.
+//
+// The trainer calls, on its own thread and in this order for every optimiser step:
+//   begin_step(step); { backward; with gradient_ready(slot) from its hooks in the last micro-batch }; reduce(); [optimiser]; end_step()
+// All ranks make the same calls. Gradients live in the exchange's flat array: gradient(slot) is where backward adds them up.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "exchange/exchange.h"
+
+namespace thinwire::exchange {
+
+struct StepPlan {
+  uint64_t step = 0;        // from 1
+  int64_t micro_batches = 1;
+  bool dense = false;       // warm-up: this step's exchange goes without codecs
+  bool last = false;        // of the run: whatever is outstanding is exchanged now
+};
+
+// A named piece of a schedule's state, for checkpoints.
+struct NamedState {
+  std::string name;          // "anchor/<parameter>"
+  Slot slot;                 // whose shape it has
+  std::span<float> values;
+};
+
+class Schedule {
+ public:
+  virtual ~Schedule() = default;
+  virtual void begin_step(const StepPlan& plan) = 0;    // gradients are zero afterwards
+  virtual void gradient_ready(Slot slot) = 0;           // in the last micro-batch, as backward finishes each
+  // After backward: afterwards the gradients are what the optimiser is to use, the mean over micro-batches (and ranks, when they were
+  // exchanged). Throws what the exchange throws.
+  virtual void reduce() = 0;
+  virtual void end_step() = 0;                          // after the optimiser
+  virtual bool exchanged() const = 0;                   // did the step that just ended exchange?
+  virtual bool replicas_agree() const = 0;              // now: are parameters and optimiser state the same on all ranks by construction?
+  virtual bool optimizer_agrees() const = 0;
+  virtual std::vector<NamedState> state() = 0;          // equal on all ranks
+
+  std::span<float> gradient(Slot slot) { return exchange_.values(slot); }
+  Exchange& exchange() { return exchange_; }
+
+ protected:
+  explicit Schedule(Exchange& exchange) : exchange_(exchange) {}
+  Exchange& exchange_;
+};
+
+// `parameters` are the values that the optimiser changes, one span per slot; they must outlive the schedule.
+std::unique_ptr<Schedule> make_schedule(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters);
+
+}  // namespace thinwire::exchange

@@ -1,0 +1,55 @@
+// What is exchanged: named slots laid out in one flat array of floats, and the buckets in which they travel.
+//
+// The layout is a pure function of the slot list and the codecs, so all ranks have the same; its hash is in every frame and is agreed
+// at the start. State is keyed by slot name, never by bucket.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compressors/codec.h"
+
+namespace thinwire::exchange {
+
+using Slot = uint32_t;  // index in the slot table
+
+struct SlotSpec {
+  std::string name;
+  int64_t rows = 1, cols = 0;
+  std::shared_ptr<const compressors::Codec> codec;
+  std::string why_dense;  // not empty: why the configured codec is not used
+  size_t elems() const { return static_cast<size_t>(rows * cols); }
+};
+
+// Slots that travel together: all of one codec, adjacent in the flat array.
+struct Bucket {
+  std::shared_ptr<const compressors::Codec> codec;
+  std::vector<Slot> slots;  // in flat order
+  size_t begin = 0, elems = 0;
+};
+
+class SlotTable {
+ public:
+  // Slots in the order of the forward pass. Buckets fill in the reverse order, in which backward makes gradients ready, and hold at most
+  // bucket_bytes of floats; a larger slot has a bucket of its own. Buckets are sorted by when their last slot becomes ready.
+  SlotTable(std::vector<SlotSpec> slots, int64_t bucket_bytes);
+
+  const std::vector<SlotSpec>& slots() const { return slots_; }
+  const std::vector<Bucket>& buckets() const { return buckets_; }
+  size_t offset(Slot slot) const { return offsets_[slot]; }     // in the flat array
+  uint32_t bucket_of(Slot slot) const { return bucket_of_[slot]; }
+  size_t total_elems() const { return total_elems_; }
+  uint64_t hash() const { return hash_; }
+
+ private:
+  std::vector<SlotSpec> slots_;
+  std::vector<Bucket> buckets_;
+  std::vector<size_t> offsets_;
+  std::vector<uint32_t> bucket_of_;
+  size_t total_elems_ = 0;
+  uint64_t hash_ = 0;
+};
+
+}  // namespace thinwire::exchange

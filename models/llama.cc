@@ -1,0 +1,105 @@
+#include "models/llama.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/draw.h"
+
+namespace thinwire::models {
+
+Rotary::Rotary(int64_t context, int64_t head_dim, double theta) {
+  cos = at::empty({context, head_dim}, at::kFloat);
+  sin = at::empty({context, head_dim}, at::kFloat);
+  float* c = cos.data_ptr<float>();
+  float* s = sin.data_ptr<float>();
+  const int64_t half = head_dim / 2;
+  for (int64_t t = 0; t < context; ++t) {
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(t) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+      c[t * head_dim + i] = c[t * head_dim + half + i] = static_cast<float>(std::cos(angle));
+      s[t * head_dim + i] = s[t * head_dim + half + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+}
+
+at::Tensor Rotary::operator()(const at::Tensor& x) const {
+  const int64_t tokens = x.size(2), half = x.size(3) / 2;
+  const auto rotated = at::cat({-x.narrow(3, half, half), x.narrow(3, 0, half)}, 3);
+  return x * cos.narrow(0, 0, tokens) + rotated * sin.narrow(0, 0, tokens);
+}
+
+at::Tensor Norm::operator()(const at::Tensor& x) const { return at::rms_norm(x, weight.sizes(), weight, eps); }
+
+at::Tensor Block::attend(const at::Tensor& x, const Rotary& rotary) const {
+  const int64_t batch = x.size(0), tokens = x.size(1);
+  const auto split = [&](const at::Tensor& y, int64_t num_heads) {  // (B, T, H d) -> (B, H, T, d)
+    return y.view({batch, tokens, num_heads, y.size(2) / num_heads}).transpose(1, 2);
+  };
+  const auto mixed = at::scaled_dot_product_attention(rotary(split(q(x), heads)), rotary(split(k(x), kv_heads)), split(v(x), kv_heads), {},
+                                                      /*dropout_p=*/0.0, /*is_causal=*/true, /*scale=*/{}, /*enable_gqa=*/heads != kv_heads);
+  return o(mixed.transpose(1, 2).reshape({batch, tokens, o.weight.size(1)}));
+}
+
+at::Tensor Block::operator()(const at::Tensor& x, const Rotary& rotary) const {
+  const auto h = x + attend(attention_norm(x), rotary);
+  const auto normed = mlp_norm(h);
+  return h + down(at::silu(gate(normed)) * up(normed));
+}
+
+Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
+    : seed_(seed), init_std_(options.init_std), context_(options.context) {
+  const int64_t d = options.d_model, head_dim = d / options.heads, kv_heads = options.kv_heads.value_or(options.heads);
+  const int64_t kv_width = kv_heads * head_dim, ffn = options.ffn.value_or((8 * d / 3 + 31) / 32 * 32);
+  embedding_ = matrix("model.embed_tokens.weight", vocab_size, d);
+  for (int64_t i = 0; i < options.layers; ++i) {
+    const std::string at = "model.layers." + std::to_string(i) + ".";
+    Block b;
+    b.heads = options.heads;
+    b.kv_heads = kv_heads;
+    b.attention_norm = {ones(at + "input_layernorm.weight", d), options.norm_eps};
+    b.q.weight = matrix(at + "self_attn.q_proj.weight", d, d);
+    b.k.weight = matrix(at + "self_attn.k_proj.weight", kv_width, d);
+    b.v.weight = matrix(at + "self_attn.v_proj.weight", kv_width, d);
+    b.o.weight = matrix(at + "self_attn.o_proj.weight", d, d);
+    b.mlp_norm = {ones(at + "post_attention_layernorm.weight", d), options.norm_eps};
+    b.gate.weight = matrix(at + "mlp.gate_proj.weight", ffn, d);
+    b.up.weight = matrix(at + "mlp.up_proj.weight", ffn, d);
+    b.down.weight = matrix(at + "mlp.down_proj.weight", d, ffn);
+    blocks_.push_back(std::move(b));
+  }
+  final_norm_ = {ones("model.norm.weight", d), options.norm_eps};
+  lm_head_.weight = options.tie_embeddings ? embedding_ : matrix("lm_head.weight", vocab_size, d);
+  rotary_ = Rotary(context_, head_dim, options.rope_theta);
+}
+
+at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  auto value = at::empty({rows, cols}, at::kFloat);
+  const Draw draw = Draw(seed_).fork("init").fork(name);
+  float* elements = value.data_ptr<float>();
+  for (int64_t i = 0; i < rows * cols; ++i) elements[i] = static_cast<float>(init_std_ * draw.normal(static_cast<uint64_t>(i)));
+  parameters_.push_back({name, value.set_requires_grad(true), true});
+  return value;
+}
+
+at::Tensor Llama::ones(const std::string& name, int64_t size) {
+  auto value = at::ones({size}, at::kFloat).set_requires_grad(true);
+  parameters_.push_back({name, value, false});
+  return value;
+}
+
+at::Tensor Llama::embed(const at::Tensor& tokens) const { return at::embedding(embedding_, tokens); }
+at::Tensor Llama::head(const at::Tensor& hidden) const { return lm_head_(final_norm_(hidden)); }
+
+at::Tensor Llama::logits(const at::Tensor& tokens) const {
+  auto hidden = embed(tokens);
+  for (const auto& block : blocks_) hidden = block(hidden, rotary_);
+  return head(hidden);
+}
+
+at::Tensor Llama::loss(const at::Tensor& tokens, const at::Tensor& targets) const {
+  const auto scores = logits(tokens);
+  return at::cross_entropy_loss(scores.view({-1, scores.size(2)}), targets.view({-1}));
+}
+
+}  // namespace thinwire::models

@@ -1,0 +1,67 @@
+// The Llama architecture (Touvron et al., arXiv 2302.13971): RMSNorm before each half block, rotary positions, grouped-query attention,
+// SwiGLU. Names, shapes and conventions are those of Hugging Face's LlamaForCausalLM (half-split rotary), so an export is a copy.
+#pragma once
+#include <vector>
+
+#include "models/model.h"
+#include "models/projection.h"
+
+namespace thinwire::models {
+
+// Rotary tables (T, head_dim) for positions 0..T-1: the angle of pair i is position * theta^(-2i / head_dim); both halves carry it.
+struct Rotary {
+  Rotary() = default;
+  Rotary(int64_t context, int64_t head_dim, double theta);
+  // x (B, H, T, head_dim) turned by its position: x cos + rotate_half(x) sin, rotate_half(a | b) = (-b | a).
+  at::Tensor operator()(const at::Tensor& x) const;
+  at::Tensor cos, sin;
+};
+
+struct Norm {
+  at::Tensor weight;  // (D)
+  double eps = 1e-5;
+  at::Tensor operator()(const at::Tensor& x) const;  // x / sqrt(mean(x^2) + eps) * weight
+};
+
+struct Block {
+  Norm attention_norm, mlp_norm;
+  Projection q, k, v, o, gate, up, down;
+  int64_t heads = 1, kv_heads = 1;
+
+  at::Tensor operator()(const at::Tensor& x, const Rotary& rotary) const;  // (B, T, D) -> (B, T, D)
+
+ private:
+  at::Tensor attend(const at::Tensor& x, const Rotary& rotary) const;
+};
+
+// The three parts are public because a pipeline puts them on different stages.
+class Llama : public Model {
+ public:
+  Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed);
+
+  const std::vector<Parameter>& parameters() const override { return parameters_; }
+  int64_t context() const override { return context_; }
+  at::Tensor logits(const at::Tensor& tokens) const override;
+  at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets) const override;
+
+  at::Tensor embed(const at::Tensor& tokens) const;                        // (B, T) -> (B, T, D)
+  const std::vector<Block>& blocks() const { return blocks_; }
+  const Rotary& rotary() const { return rotary_; }
+  at::Tensor head(const at::Tensor& hidden) const;                         // (B, T, D) -> (B, T, V)
+
+ private:
+  at::Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
+  at::Tensor ones(const std::string& name, int64_t size);
+
+  uint64_t seed_;
+  double init_std_;
+  int64_t context_;
+  std::vector<Parameter> parameters_;
+  at::Tensor embedding_;  // (V, D)
+  std::vector<Block> blocks_;
+  Norm final_norm_;
+  Projection lm_head_;    // shares embedding_ when tied
+  Rotary rotary_;
+};
+
+}  // namespace thinwire::models

@@ -1,0 +1,49 @@
+// The transport suite over MPI, one process per rank:  mpirun -n 4 mpi_suite
+//
+// The first failure of any rank is printed and ends the whole run with its exit code 1. `mpi_suite RANK` fails on purpose on that rank.
+#include <mpi.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "base/log.h"
+#include "comm/mpi/mpi.h"
+#include "tests/support/transport_suite.h"
+
+namespace {
+using namespace thinwire;
+
+void run_case(const test::TransportCase& one, comm::Transport& transport, size_t limit_bytes) {
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    one.run(transport);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "FAILED [rank %d of %d] %s, parts of %zu bytes: %s\n", transport.world_rank(), transport.world_size(), one.name,
+                 limit_bytes, e.what());
+    comm::MpiSession::abort_process(ExitCode::other);
+  }
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+  if (transport.world_rank() == 0) std::printf("ok %-48s parts of %8zu bytes %7.1f ms\n", one.name, limit_bytes, took.count());
+}
+}  // namespace
+
+int main(int argc, char** argv) {
+  {
+    const comm::MpiSession session;
+    log::set_rank(session.world_rank());
+    if (argc > 1 && std::atoi(argv[1]) == session.world_rank()) {
+      const auto transport = comm::make_mpi_transport();
+      run_case({"OnPurpose", [](comm::Transport&) { throw std::runtime_error("as asked"); }}, *transport, 0);
+    }
+    for (const size_t limit_bytes : {comm::kMpiMessageLimitBytes, size_t{1000}}) {
+      const auto transport = comm::make_mpi_transport(limit_bytes);
+      for (const auto& one : test::transport_cases()) run_case(one, *transport, limit_bytes);
+    }
+  }
+  // The session leaves MPI running after the aborts that the suite provokes; here all ranks are known to be well.
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (!finalized) MPI_Finalize();
+}

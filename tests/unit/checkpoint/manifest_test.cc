@@ -1,0 +1,116 @@
+#include "checkpoint/manifest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "checkpoint/layout.h"
+#include "support.h"
+
+namespace thinwire::checkpoint::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr const char* kByHand = R"({
+  "format": "thinwire-checkpoint", "version": 1, "writer": "0.1.0", "step": 100, "world": 2, "created": "2026-01-31T12:00:00Z",
+  "run": "trial", "config_hash": "0123456789abcdef", "config": {"optim.lr": "0.002"}, "numbers": {"step": 100, "data/next_sample": -5},
+  "files": [{"name": "model.safetensors", "bytes": 120, "xxh3": "00000000000000ff"},
+            {"name": "rank-00001.safetensors", "bytes": 9, "xxh3": "fedcba9876543210"}],
+  "tensors": [{"name": "w", "dtype": "F32", "shape": [2, 3], "scope": "replicated", "files": ["model.safetensors"]},
+              {"name": "r", "dtype": "U8", "shape": [], "scope": "per_rank", "files": ["rank-00001.safetensors"]}]
+})";
+
+std::string with(const std::string& from, const std::string& to) {
+  std::string text = kByHand;
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Manifest, ReadsOneWrittenByHand) {
+  const Manifest manifest = parse_manifest(kByHand, "m");
+  EXPECT_EQ(manifest.step, 100);
+  EXPECT_EQ(manifest.world, 2);
+  EXPECT_EQ(manifest.created, "2026-01-31T12:00:00Z");
+  EXPECT_EQ(manifest.facts.run_name, "trial");
+  EXPECT_EQ(manifest.facts.version, "0.1.0");
+  EXPECT_EQ(manifest.facts.config.at("optim.lr"), "0.002");
+  EXPECT_EQ(manifest.numbers.at("data/next_sample"), -5);
+  ASSERT_EQ(manifest.files.size(), 2u);
+  EXPECT_EQ(manifest.files[1].summary, (FileSummary{9, 0xfedcba9876543210}));
+  ASSERT_EQ(manifest.tensors.size(), 2u);
+  EXPECT_EQ(manifest.tensors[0].shape, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(manifest.tensors[1].scope, Scope::per_rank);
+  EXPECT_EQ(manifest.tensors[1].files, std::vector<std::string>{"rank-00001.safetensors"});
+}
+
+TEST(Manifest, WhatIsWrittenReadsBackTheSame) {
+  const std::string text = to_json(parse_manifest(kByHand, "m"));
+  EXPECT_EQ(to_json(parse_manifest(text, "again")), text);
+  EXPECT_THAT(text, AllOf(HasSubstr("\"data/next_sample\": -5"), HasSubstr("\"scope\": \"per_rank\""), HasSubstr("00000000000000ff")));
+}
+
+TEST(Manifest, AConfigValueOfAnyBytesIsKeptReadable) {
+  Manifest manifest = parse_manifest(kByHand, "m");
+  manifest.facts.config["run.name"] = "caf\xe9";
+  EXPECT_THAT(parse_manifest(to_json(manifest), "m").facts.config.at("run.name"), HasSubstr("caf"));
+}
+
+TEST(Manifest, ANewerVersionIsRefusedWithBothNumbers) {
+  try {
+    parse_manifest(with("\"version\": 1", "\"version\": 7"), "m");
+    FAIL();
+  } catch (const NewerVersion& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 1")));
+  }
+}
+
+TEST(Manifest, RefusesWhatMakesNoSense) {
+  const std::vector<std::array<std::string, 3>> table = {
+      {"thinwire-checkpoint", "recipe", "not the manifest"},
+      {"\"version\": 1", "\"version\": 0", "'version'"},
+      {"\"step\": 100,", "\"step\": -1,", "'step'"},
+      {"\"step\": 100,", "\"step\": 1.5,", "'step'"},
+      {"\"step\": 100,", "\"step\": 18446744073709551615,", "'step'"},
+      {"\"world\": 2", "\"world\": 0", "'world'"},
+      {"\"run\": \"trial\"", "\"run\": 3", "'run' should be string, but is number"},
+      {"\"run\": \"trial\", ", "", "'run' is missing"},
+      {"\"files\": [{", "\"files\": [3, {", "'files'"},
+      {"\"name\": \"model.safetensors\"", "\"name\": \"../../passwd\"", "'../../passwd' is no file of a checkpoint"},
+      {"rank-00001.safetensors", "rank-00002.safetensors", "no file of a checkpoint of 2 ranks"},
+      {"rank-00001.safetensors", "rank-1.safetensors", "no file of a checkpoint"},
+      {"\"name\": \"rank-00001.safetensors\"", "\"name\": \"model.safetensors\"", "listed twice"},
+      {"\"name\": \"model.safetensors\"", "\"name\": \"rank-00000.safetensors\"", "model.safetensors is not listed"},
+      {"00000000000000ff", "00000000000000FF", "'xxh3'"},
+      {"\"F32\"", "\"F31\"", "unknown dtype 'F31'"},
+      {"[2, 3]", "[2, -3]", "dimension"},
+      {"\"per_rank\"", "\"per_host\"", "unknown scope 'per_host'"},
+      {"\"step\": 100, \"world\"", "\"step\": 100, \"step\": 100, \"world\"", "duplicate key 'step'"},
+  };
+  for (const auto& [from, to, says] : table) {
+    SCOPED_TRACE(from + " -> " + to);
+    EXPECT_THAT(error_of([&] { parse_manifest(with(from, to), "m.json"); }), AllOf(HasSubstr("m.json"), HasSubstr(says)));
+  }
+}
+
+TEST(Layout, OnlyOurOwnNamesParse) {
+  EXPECT_EQ(step_name(100), "step-00000100");
+  EXPECT_EQ(parse_step_name("step-00000100"), 100);
+  EXPECT_EQ(parse_step_name(step_name(1234567890123)), 1234567890123);
+  for (const char* foreign : {"step-100", "step-000000100", "step-0000010x", "step-00000100-old", "step--0000001", "step-", "step-+0000001",
+                              "step-99999999999999999999", "Step-00000100"}) {
+    EXPECT_FALSE(parse_step_name(foreign)) << foreign;
+  }
+  EXPECT_EQ(work_name(Work::tmp, "step-00000100", "0badcafe"), ".tmp-step-00000100-0badcafe");
+  EXPECT_EQ(parse_work_name(".old-step-00000100-0badcafe")->what, "step-00000100");
+  EXPECT_EQ(parse_work_name(".trash-step-00000100-1")->work, Work::trash);
+  EXPECT_TRUE(parse_work_name(".tmp-latest-0badcafe"));
+  for (const char* foreign : {".tmp-", ".tmp-step-00000100", ".tmp-step-00000100-", ".tmp-step-100-0badcafe", ".tmp-step-00000100-mine",
+                              ".trash-latest-0badcafe", ".tmp-notes-0badcafe", "tmp-step-00000100-0badcafe"}) {
+    EXPECT_FALSE(parse_work_name(foreign)) << foreign;
+  }
+}
+
+}  // namespace
+}  // namespace thinwire::checkpoint::testing

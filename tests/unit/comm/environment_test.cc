@@ -1,0 +1,122 @@
+#include "comm/rendezvous/environment.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/error.h"
+
+namespace thinwire::comm {
+namespace {
+
+using testing::HasSubstr;
+using Variables = std::map<std::string, std::string>;
+
+LaunchEnvironment detect(const Variables& variables) {
+  return detect_environment([&](const char* name) -> std::optional<std::string> {
+    const auto at = variables.find(name);
+    return at == variables.end() ? std::nullopt : std::optional(at->second);
+  });
+}
+
+Variables operator+(Variables a, const Variables& b) {
+  for (const auto& [name, value] : b) a[name] = value;
+  return a;
+}
+
+const Variables kTorchrun = {{"RANK", "5"},         {"WORLD_SIZE", "8"},
+                             {"LOCAL_RANK", "1"},   {"LOCAL_WORLD_SIZE", "4"},
+                             {"MASTER_ADDR", "h0"}, {"TORCHELASTIC_RUN_ID", "none"}};
+const Variables kOpenMpi = {{"OMPI_COMM_WORLD_RANK", "5"},
+                            {"OMPI_COMM_WORLD_SIZE", "8"},
+                            {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+                            {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"},
+                            {"PMIX_RANK", "5"}};
+const Variables kSlurmBatch = {{"SLURM_JOB_ID", "77"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "6"}, {"SLURM_NTASKS_PER_NODE", "3"}};
+const Variables kSlurmStep = kSlurmBatch + Variables{{"SLURM_STEP_ID", "0"}, {"SLURM_PROCID", "5"}, {"SLURM_LOCALID", "2"}};
+
+struct Told {
+  const char* name;
+  Variables variables;
+  int rank, world, local_rank, local_world;
+  const char* source;
+  bool has_mpi;
+};
+class Detects : public testing::TestWithParam<Told> {};
+
+TEST_P(Detects, WhatTheLauncherSays) {
+  const Told& told = GetParam();
+  const LaunchEnvironment found = detect(told.variables);
+  EXPECT_EQ(found.rank, told.rank);
+  EXPECT_EQ(found.world, told.world);
+  EXPECT_EQ(found.local_rank, told.local_rank);
+  EXPECT_EQ(found.local_world, told.local_world);
+  EXPECT_EQ(found.source, told.source);
+  EXPECT_EQ(found.started_alone(), found.source.empty());
+  EXPECT_EQ(found.has_mpi, told.has_mpi);
+}
+
+const Told kTold[] = {
+    {"Nobody", {}, 0, 1, 0, 1, "", false},
+    {"Torchrun", kTorchrun, 5, 8, 1, 4, "WORLD_SIZE", false},
+    {"RankAndWorldAlone", {{"RANK", "2"}, {"WORLD_SIZE", "3"}}, 2, 3, 0, 1, "WORLD_SIZE", false},
+    {"EmptyMeansUnset", {{"RANK", ""}, {"WORLD_SIZE", ""}}, 0, 1, 0, 1, "", false},
+    {"OpenMpi", kOpenMpi, 5, 8, 1, 4, "OMPI_COMM_WORLD_SIZE", true},
+    {"OpenMpiAndTorchVariablesThatAgree", kOpenMpi + Variables{{"RANK", "5"}, {"WORLD_SIZE", "8"}}, 5, 8, 1, 4, "OMPI_COMM_WORLD_SIZE",
+     true},
+    {"OpenMpiInASlurmBatchJob", kOpenMpi + kSlurmBatch, 5, 8, 1, 4, "OMPI_COMM_WORLD_SIZE", true},
+    {"OpenMpiUnderDaemonsOfASlurmStep", kOpenMpi + kSlurmStep, 5, 8, 1, 4, "OMPI_COMM_WORLD_SIZE", true},
+    {"SlurmBatchScript", kSlurmBatch, 0, 1, 0, 1, "", false},
+    {"SlurmStep", kSlurmStep, 5, 6, 2, 3, "SLURM_NTASKS", false},
+    {"SlurmStepWithPmi2", kSlurmStep + Variables{{"PMI_RANK", "5"}}, 5, 6, 2, 3, "SLURM_NTASKS", true},
+    {"SlurmStepWithPmix", kSlurmStep + Variables{{"PMIX_RANK", "5"}}, 5, 6, 2, 3, "SLURM_NTASKS", true},
+    {"SlurmStepSmallerThanItsJobsNodes", kSlurmStep + Variables{{"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "1"}, {"SLURM_LOCALID", "1"}}, 1, 2,
+     1, 2, "SLURM_NTASKS", false},
+    {"TorchrunsOfASlurmStep", kTorchrun + kSlurmStep, 5, 8, 1, 4, "WORLD_SIZE", false},
+    {"SlurmStepAndTorchVariablesThatAgree", kSlurmStep + Variables{{"RANK", "5"}, {"WORLD_SIZE", "6"}}, 5, 6, 0, 1, "WORLD_SIZE", false},
+};
+INSTANTIATE_TEST_SUITE_P(Environment, Detects, testing::ValuesIn(kTold), [](const auto& of) { return of.param.name; });
+
+struct Refused {
+  const char* name;
+  Variables variables;
+  std::vector<const char*> words;
+};
+class Refuses : public testing::TestWithParam<Refused> {};
+
+TEST_P(Refuses, AndNamesTheVariables) {
+  try {
+    detect(GetParam().variables);
+    FAIL() << "accepted";
+  } catch (const ConfigError& e) {
+    for (const char* word : GetParam().words) EXPECT_THAT(e.what(), HasSubstr(word));
+  }
+}
+
+const Refused kRefused[] = {
+    {"NoNumber", {{"RANK", "x"}, {"WORLD_SIZE", "2"}}, {"RANK='x'"}},
+    {"TrailingText", {{"RANK", "0"}, {"WORLD_SIZE", "2 "}}, {"WORLD_SIZE='2 '"}},
+    {"Negative", {{"RANK", "-1"}, {"WORLD_SIZE", "2"}}, {"RANK='-1'"}},
+    {"TooBigForAnInt", {{"RANK", "0"}, {"WORLD_SIZE", "99999999999"}}, {"WORLD_SIZE='99999999999'"}},
+    {"EmptyWorld", {{"RANK", "0"}, {"WORLD_SIZE", "0"}}, {"WORLD_SIZE='0'"}},
+    {"RankBeyondWorld", {{"RANK", "2"}, {"WORLD_SIZE", "2"}}, {"RANK=2", "WORLD_SIZE=2"}},
+    {"WorldWithoutRank", {{"WORLD_SIZE", "2"}}, {"WORLD_SIZE=2", "RANK"}},
+    {"RankWithoutWorld", {{"OMPI_COMM_WORLD_RANK", "1"}}, {"OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE"}},
+    {"WorldOtherThanOpenMpis", kOpenMpi + Variables{{"RANK", "5"}, {"WORLD_SIZE", "16"}}, {"OMPI_COMM_WORLD_SIZE=8", "WORLD_SIZE=16"}},
+    {"RankOtherThanOpenMpis", kOpenMpi + Variables{{"RANK", "4"}, {"WORLD_SIZE", "8"}}, {"OMPI_COMM_WORLD_RANK=5", "RANK=4"}},
+    {"WorldOtherThanTheSlurmSteps", kSlurmStep + Variables{{"RANK", "5"}, {"WORLD_SIZE", "8"}}, {"WORLD_SIZE=8", "SLURM_NTASKS=6"}},
+    {"LocalRankBeyondLocalWorld", kTorchrun + Variables{{"LOCAL_RANK", "4"}}, {"LOCAL_RANK=4", "LOCAL_WORLD_SIZE=4"}},
+    {"SlurmStepNoNumber", kSlurmStep + Variables{{"SLURM_PROCID", "a"}}, {"SLURM_PROCID='a'"}},
+};
+INSTANTIATE_TEST_SUITE_P(Environment, Refuses, testing::ValuesIn(kRefused), [](const auto& of) { return of.param.name; });
+
+TEST(Environment, ReadsTheProcessAndTellsUnsetFromEmpty) {
+  setenv("THINWIRE_TEST_VARIABLE", "", 1);
+  EXPECT_EQ(environment_variable("THINWIRE_TEST_VARIABLE"), "");
+  unsetenv("THINWIRE_TEST_VARIABLE");
+  EXPECT_EQ(environment_variable("THINWIRE_TEST_VARIABLE"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace thinwire::comm

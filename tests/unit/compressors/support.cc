@@ -1,0 +1,131 @@
+#include "support.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <ostream>
+
+#include "config/load.h"
+
+namespace thinwire::compressors::testing {
+
+std::vector<Variant> all_variants() {
+  std::vector<Variant> variants;
+  for (const CodecEntry& entry : codec_registry()) variants.push_back({std::string(entry.name), {}});
+  const std::vector<std::vector<std::string>> topk_options{
+      {"density=0.01%"},          {"density=1.5625%", "chunk=64"}, {"density=1.5625%", "chunk=4095"}, {"density=50%", "chunk=2"},
+      {"density=50%", "chunk=7"}, {"density=99.9%", "chunk=4095"}, {"density=100%", "chunk=7"},       {"density=100%"},
+  };
+  for (const auto& options : topk_options) variants.push_back({"topk", options});
+  return variants;
+}
+
+std::shared_ptr<const Codec> make(const Variant& variant) {
+  for (const CodecEntry& entry : codec_registry()) {
+    if (entry.name != variant.codec) continue;
+    const auto maker = entry.maker();
+    config::Section section;
+    maker->describe_options(section);
+    config::load(section, {}, variant.options);
+    return maker->make();
+  }
+  throw std::logic_error("no codec '" + variant.codec + "' in the registry");
+}
+
+std::string test_name(const ::testing::TestParamInfo<Variant>& info) {
+  std::string name = info.param.codec;
+  for (const std::string& option : info.param.options) {
+    name += '_';
+    for (const char c : option) name += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+  }
+  return name;
+}
+
+void PrintTo(const Variant& variant, std::ostream* out) { *out << test_name({variant, 0}); }
+
+namespace {
+
+struct Scratch {
+  explicit Scratch(size_t num_bytes) : storage(num_bytes + 64) {
+    void* at = storage.data();
+    size_t room = storage.size();
+    context.scratch = {static_cast<std::byte*>(std::align(64, num_bytes, at, room)), num_bytes};
+  }
+  std::vector<std::byte> storage;
+  Context context;
+};
+
+}  // namespace
+
+Encoded encode(const Codec& codec, Layer layer, const std::vector<float>& x, std::optional<std::vector<float>> residual, float scale,
+               float decay) {
+  const Traits traits = codec.traits(layer);
+  Scratch scratch(traits.scratch_bytes);
+  Encoded encoded{Payload(traits.worst_bytes), residual.value_or(std::vector<float>())};
+  const In in{.x = x.data(), .scale = scale, .residual = residual ? encoded.residual.data() : nullptr, .decay = decay};
+  encoded.payload.resize(codec.encode(layer, in, scratch.context, encoded.payload.data()));
+  encoded.payload.shrink_to_fit();
+  return encoded;
+}
+
+void decode_add(const Codec& codec, Layer layer, const Payload& payload, float weight, std::vector<float>& out) {
+  Scratch scratch(codec.traits(layer).scratch_bytes);
+  codec.decode_add(layer, payload, weight, out.data(), scratch.context);
+}
+
+std::vector<float> decode(const Codec& codec, Layer layer, const Payload& payload) {
+  std::vector<float> out(static_cast<size_t>(layer.elems()), 0.0f);
+  decode_add(codec, layer, payload, 1, out);
+  return out;
+}
+
+std::vector<float> normal_values(size_t elems, uint64_t seed) {
+  const Draw draw(seed);
+  std::vector<float> values(elems);
+  for (size_t i = 0; i < elems; ++i) values[i] = static_cast<float>(draw.normal(i));
+  return values;
+}
+
+std::vector<Input> hurtful_inputs(size_t elems) {
+  const std::vector<float> normal = normal_values(elems, 1), spread = normal_values(elems, 2);
+  const auto from = [&](auto&& f) {
+    std::vector<float> values(elems);
+    for (size_t i = 0; i < elems; ++i) values[i] = f(i);
+    return values;
+  };
+  constexpr float kLargest = std::numeric_limits<float>::max(), kSmallest = std::numeric_limits<float>::denorm_min();
+  return {
+      {"normal", normal},
+      {"heavy tail", from([&](size_t i) { return normal[i] * std::exp(spread[i]); })},
+      {"from 1e-30 to 1e30", from([&](size_t i) { return normal[i] * std::pow(10.0f, std::clamp(10 * spread[i], -30.0f, 30.0f)); })},
+      {"zero", from([](size_t) { return 0.0f; })},
+      {"negative zero", from([](size_t) { return -0.0f; })},
+      {"negative", from([&](size_t i) { return -std::fabs(normal[i]) - 0.1f; })},
+      {"constant", from([](size_t) { return -0.3f; })},
+      {"one outlier", from([&](size_t i) { return i == elems / 2 ? 1e30f : normal[i]; })},
+      {"denormal", from([&](size_t i) { return kSmallest * std::round(1000 * normal[i]); })},
+      {"normal and denormal", from([&](size_t i) { return i % 2 == 0 ? 1e-30f * normal[i] : kSmallest * static_cast<float>(i % 9); })},
+      {"tiny", from([&](size_t i) { return 1e-12f * normal[i]; })},
+      {"largest", from([&](size_t i) { return i % 3 == 0 ? -kLargest : kLargest; })},
+      {"largest and smallest", from([&](size_t i) { return i % 3 == 0 ? kLargest : kSmallest; })},
+  };
+}
+
+const std::vector<size_t>& awkward_sizes() {
+  static const std::vector<size_t> sizes{0, 1, 2, 3, 7, 63, 64, 65, 197, 1023, 1025, 4094, 4095, 4096, 4097, 3 * 4096 + 5};
+  return sizes;
+}
+
+double square_sum(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value) * value;
+  return sum;
+}
+
+std::vector<uint32_t> bits_of(const std::vector<float>& values) {
+  std::vector<uint32_t> bits;
+  for (const float value : values) bits.push_back(std::bit_cast<uint32_t>(value));
+  return bits;
+}
+
+}  // namespace thinwire::compressors::testing

@@ -1,0 +1,89 @@
+# The tests. ctest's summary of the release tree comes last, after everything else has passed.
+# shellcheck shell=bash
+
+tsan_rooms=(comm exchange checkpoint)  # the rooms with threads
+quiet_lines='^( *Start +[0-9]+: | *[0-9]+/[0-9]+ Test +#[0-9]+: .*(Passed|Skipped|Disabled))|^(Internal ctest changing|Test project )|^$'
+summary_line='^[0-9]+% tests passed'
+
+# test_all [PATTERN]
+test_all() {
+  (($# <= 1)) || fail 2 run "test takes one pattern, but got: $*"
+  local began=$SECONDS log=build/log/test.log chosen=(-LE soak) rooms
+  (($# == 0)) || chosen+=(-R "$1")
+  build
+  run_ctest build "$log" "${chosen[@]}"
+  if (($# == 0)); then
+    configure asan
+    configure tsan
+    mapfile -t rooms < <(rooms_with_tests)
+    sanitize asan "${rooms[@]}"
+    sanitize tsan "${tsan_rooms[@]}"
+  else
+    say test "sanitizer trees: left out, because a pattern was given"
+  fi
+  list_skipped "$log"
+  say test "all done ($((SECONDS - began)) s)"
+  sed -nE "/$summary_line/,/^Total Test time/p" "$log"
+}
+
+soak() {
+  build
+  run_ctest build build/log/soak.log -L soak
+  sed -nE "/$summary_line/,/^Total Test time/p" build/log/soak.log
+}
+
+# run_ctest FOLDER LOG ARGUMENT...: failures on the screen, everything in LOG; holds ctest's summary back unless a test failed.
+run_ctest() {
+  local folder=$1 log=$2 began=$SECONDS
+  shift 2
+  mkdir -p "$(dirname "$log")"
+  say test "${folder%/chosen} ..."
+  if ctest --test-dir "$folder" -j "$(nproc)" --output-on-failure --no-tests=error "$@" </dev/null 2>&1 | hold_summary "$log"; then
+    say test "${folder%/chosen}: $(passed_in "$log") passed ($((SECONDS - began)) s)"
+  else
+    say test "${folder%/chosen}: FAILED ($((SECONDS - began)) s); all of it is in $log" >&2
+    sed -nE "/$summary_line/,\$p" "$log"
+    exit 1
+  fi
+}
+
+hold_summary() { thin_out "$quiet_lines" "$1" | sed -uE "/$summary_line/,\$d"; }
+passed_in() { sed -nE 's/^100% tests passed, 0 tests failed out of ([0-9]+)/\1/p' "$1"; }
+
+# The rooms with tests that a sanitizer tree has: the LibTorch-free ones.
+rooms_with_tests() {
+  local folder
+  for folder in build-asan/tests/unit/*/; do basename "$folder"; done
+}
+
+# sanitize PRESET ROOM...: builds and runs the unit tests of these rooms, and nothing else of the tree.
+sanitize() {
+  local preset=$1 tree
+  tree=$(tree_of "$preset")
+  shift
+  local folders=("${@/#/tests/unit/}")
+  compile "$preset" "${folders[@]/%//all}"
+  mkdir -p "$tree/chosen"
+  printf 'subdirs("%s")\n' "${folders[@]/#/$PWD/$tree/}" >"$tree/chosen/CTestTestfile.cmake"
+  run_ctest "$tree/chosen" "$tree/log/test.log" -LE soak
+}
+
+# list_skipped LOG: what did not run in the release tree, grouped by the reason that the test itself printed.
+list_skipped() {
+  local outputs=build/Testing/Temporary/LastTest.log names
+  names=$(sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*\*\*\*Skipped.*/\1/p' "$1")
+  [ -n "$names" ] || { say test "skipped: nothing"; return; }
+  awk -v skipped="$names" '
+    BEGIN { count = split(skipped, list, "\n"); for (i = 1; i <= count; ++i) wanted[list[i]] = 1 }
+    / Test: / { name = $0; sub(/.* Test: /, "", name); reason = ""; last = ""; output = 0; next }
+    /^-+$/ && !output { output = 1; next }
+    /^<end of output>$/ && (name in wanted) {
+      if (reason == "") reason = last == "" ? "no reason given" : last
+      times[reason]++; example[reason] = name
+    }
+    /^<end of output>$/ { output = 0; next }
+    gtest { reason = $0; gtest = 0 }
+    /: Skipped$/ { gtest = 1 }
+    NF { last = $0 }
+    END { for (reason in times) printf "[test] skipped %d: %s (%s)\n", times[reason], reason, example[reason] }' "$outputs" | sort
+}

@@ -1,0 +1,258 @@
+#include "trainer/loop.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "exchange/attach.h"
+#include "trainer/agreement.h"
+#include "trainer/evaluate.h"
+#include "trainer/run_state.h"
+#include "trainer/stop_signal.h"
+
+namespace thinwire::trainer {
+
+namespace {
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+int64_t tokens_per_step(const Options& o) { return o.data.global_batch * o.model.context; }
+
+double dense_bytes_per_step(int64_t num_parameters, int world) {
+  return 8.0 * static_cast<double>(num_parameters) * (world - 1) / world;  // ring all-reduce of fp32, per rank
+}
+
+std::vector<at::Tensor> values_of(const models::Model& model) {
+  std::vector<at::Tensor> values;
+  for (const auto& parameter : model.parameters()) values.push_back(parameter.value);
+  return values;
+}
+}  // namespace
+
+Loop::Loop(Parts& parts)
+    : parts_(parts),
+      batches_(parts.corpus, static_cast<uint64_t>(parts.options.run.seed), parts.options.model.context, parts.options.data.micro_batch,
+               parts.micro_batches, parts.driver.rank(), parts.driver.size()),
+      metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(parts.options),
+               parts.corpus.synthetic),
+      ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())) {
+  exchange::attach(values_of(*parts.model), *parts.schedule, armed_);
+  parts_.optimizer = std::make_unique<AdamW>(parts.options.optim, parts.model->parameters());  // needs the gradients just attached
+}
+
+ExitCode Loop::run() {
+  if (parts_.location.may_resume) resume();
+  const int64_t last = parts_.options.run.steps;
+  if (step_ >= last) {
+    log::info("step {} of {} is done already; raise run.steps to train on", step_, last);
+    return ExitCode::ok;
+  }
+  const auto counters = parts_.driver.counters();
+  ledger_.count_setup(counters.sent_bytes, counters.received_bytes);
+  metrics_.started(step_ + 1);
+  while (step_ < last) {
+    const StepResult result = train_step(step_ + 1);
+    ++step_;
+    if (after_step(step_, result)) {
+      const int signal = stop_signal();
+      save(step_);
+      metrics_.event(step_, "stopped", fmt::format("signal {}", signal));
+      log::info("stopped by a signal at step {}; go on by the same command with --resume auto", step_);
+      return last_save_failed_ ? ExitCode::checkpoint : ExitCode::requeue;
+    }
+  }
+  finish();
+  return last_save_failed_ ? ExitCode::checkpoint : ExitCode::ok;
+}
+
+Loop::StepResult Loop::train_step(int64_t step) {
+  const Options& o = parts_.options;
+  exchange::Schedule& schedule = *parts_.schedule;
+  StepResult result;
+  const auto wire_before = parts_.driver.counters();
+  const auto start = Clock::now();
+  const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step(o));
+  schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
+  for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
+    armed_ = micro + 1 == parts_.micro_batches;
+    const Batch batch = batches_.get(step, micro);
+    const at::Tensor loss = parts_.model->loss(batch.tokens, batch.targets);
+    loss.backward();
+    result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
+  }
+  armed_ = false;
+  result.times.forward_backward_s = seconds_since(start);
+
+  schedule.reduce();
+  const auto update_start = Clock::now();
+  result.grad_norm = clip_global_norm(schedule.exchange().flat(), o.optim.clip);
+  require_finite(result, step);
+  parts_.optimizer->step(step, learning_rate(o.optim, step, o.run.steps, tokens_per_step(o)));
+  result.times.optimizer_s = seconds_since(update_start);
+  schedule.end_step();
+
+  if (schedule.exchanged()) {
+    result.times.encode_s = schedule.exchange().last_times().encode_s;
+    result.times.exposed_comm_s = schedule.exchange().last_times().exposed_s;
+  }
+  result.times.wire_s = parts_.driver.counters().busy_s - wire_before.busy_s;
+  result.times.step_s = seconds_since(start);
+  return result;
+}
+
+void Loop::require_finite(const StepResult& result, int64_t step) const {
+  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
+  const std::string where = fmt::format("on rank {} at step {}", parts_.driver.rank(), step);
+  for (exchange::Slot slot = 0; slot < parts_.model->parameters().size(); ++slot) {
+    for (const float g : parts_.schedule->gradient(slot)) {
+      if (!std::isfinite(g)) {
+        throw NonFiniteError(fmt::format("non-finite gradient of '{}' {}: {} (loss {}); a lower optim.lr, a longer optim.warmup or optim.clip "
+                                         "usually helps", parts_.model->parameters()[slot].name, where, g, result.loss));
+      }
+    }
+  }
+  throw NonFiniteError(fmt::format("non-finite loss {}: {} (gradient norm {})", where, result.loss, result.grad_norm));
+}
+
+bool Loop::after_step(int64_t step, const StepResult& result) {
+  const Options& o = parts_.options;
+  const bool last = step == o.run.steps, log_due = metrics_.due(step), exchanged = parts_.schedule->exchanged();
+  const auto every = [&](int64_t interval) { return interval > 0 && step % interval == 0; };
+  struct Report {
+    double loss;
+    int64_t signal;
+  };
+  double loss = result.loss;
+  bool stop = false;
+  if (log_due || exchanged) {
+    loss = 0;
+    for (const Report& report : gather_values(parts_.driver, "step report", Report{result.loss, stop_signal()})) {
+      loss += report.loss / parts_.driver.size();
+      stop = stop || report.signal != 0;
+    }
+  }
+  if (every(o.run.verify_every) && parts_.schedule->replicas_agree()) verify_replicas(step);
+
+  const auto counters = parts_.driver.counters();
+  ledger_.end_step(counters.sent_bytes, counters.received_bytes, exchanged);
+  metrics_.add(result.times, ledger_.step_sent());
+  if (log_due) {
+    metrics_.train({step, loss, result.grad_norm, learning_rate(o.optim, step, o.run.steps, tokens_per_step(o)), residual_norm()}, ledger_);
+  }
+  if (stop && !last) return true;
+  if (every(o.eval.every) || last) {
+    const Validation v = evaluate(*parts_.model, parts_.corpus, o.eval, o.data.micro_batch, parts_.driver);
+    val_bpb_ = v.bits_per_byte;
+    metrics_.validation(step, v.loss, v.bits_per_byte);
+  }
+  if (every(o.checkpoint.every) || last) save(step);
+  return false;
+}
+
+void Loop::verify_replicas(int64_t step) const {
+  std::vector<std::string> names;
+  std::vector<uint64_t> hashes;
+  for (const auto& parameter : parts_.model->parameters()) {
+    names.push_back(parameter.name);
+    hashes.push_back(hash64({static_cast<const std::byte*>(parameter.value.const_data_ptr()), parameter.value.nbytes()}));
+  }
+  require_same_bits(parts_.driver, step, names, hashes);
+}
+
+double Loop::residual_norm() const {
+  double squares = 0;
+  for (exchange::Slot slot = 0; slot < parts_.model->parameters().size(); ++slot) {
+    for (const float e : parts_.exchange->residual(slot)) squares += static_cast<double>(e) * e;
+  }
+  return std::sqrt(squares);
+}
+
+checkpoint::State Loop::state(int64_t step) {
+  ledger_state_ = ledger_.state();
+  auto state = run_state(*parts_.model, *parts_.optimizer, *parts_.schedule, ledger_state_);
+  state.numbers = {{"step", step},
+                   {"data/next_sample", step * parts_.options.data.global_batch},
+                   {"data/hash", static_cast<int64_t>(parts_.corpus.hash)}};
+  return state;
+}
+
+void Loop::save(int64_t step) {
+  if (step == last_saved_) return;
+  const auto start = Clock::now();
+  try {
+    const auto& hash = parts_.request.resolved_yaml;
+    parts_.store->save(step, state(step), {parts_.location.directory.filename(), to_hex(hash64(hash)), parts_.request.version, parts_.request.config},
+                       parts_.options.checkpoint.keep);
+    last_saved_ = step;
+    last_save_failed_ = false;
+    metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", seconds_since(start)));
+  } catch (const CheckpointError& e) {
+    last_save_failed_ = true;
+    metrics_.event(step, "checkpoint_failed", e.what());
+    log::warn("the checkpoint of step {} was not saved, training goes on: {}", step, e.what());
+  }
+}
+
+void Loop::resume() {
+  const auto newest = parts_.location.step ? parts_.location.step : parts_.store->newest_good();
+  if (!newest) {
+    if (parts_.request.resume.mode == Resume::Mode::path) {
+      throw CheckpointError(fmt::format("--resume {}: there is no checkpoint in it", parts_.request.resume.path.string()));
+    }
+    log::info("--resume auto: no checkpoint yet, starting from step 0");
+    return;
+  }
+  refuse_other_config(parts_.store->facts(*newest).config, *newest);
+  auto restored = state(*newest);
+  parts_.store->load(*newest, restored);
+  if (restored.numbers.at("data/hash") != static_cast<int64_t>(parts_.corpus.hash)) {
+    throw CheckpointError(fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *newest));
+  }
+  ledger_.restore(ledger_state_);
+  step_ = last_saved_ = restored.numbers.at("step");
+  metrics_.event(step_, "resume", fmt::format("from step {}", step_));
+  log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
+}
+
+void Loop::refuse_other_config(const std::map<std::string, std::string>& saved, int64_t step) const {
+  std::vector<std::string> differences;
+  auto keys = saved;
+  keys.insert(parts_.request.config.begin(), parts_.request.config.end());
+  for (const auto& [key, unused] : keys) {
+    const auto before = saved.find(key), now = parts_.request.config.find(key);
+    const std::string was = before == saved.end() ? "absent" : before->second, is = now == parts_.request.config.end() ? "absent" : now->second;
+    if (was != is && !may_change_on_resume(key)) differences.push_back(fmt::format("  {}: checkpoint {}, config {}", key, was, is));
+  }
+  if (differences.empty()) return;
+  throw CheckpointError(fmt::format("the checkpoint of step {} belongs to another configuration:\n{}\nresume with the same values, or start a new "
+                                    "run with another run.name", step, join(differences, "\n")));
+}
+
+void Loop::finish() {
+  const int64_t step = step_;
+  const auto ratio = ledger_.ratio_total();
+  metrics_.event(step, "done", val_bpb_ ? fmt::format("val_bpb {:.4f}", *val_bpb_) : "");
+  if (parts_.driver.rank() != 0) return;
+  const auto& o = parts_.options;
+  const Draw draw = Draw(static_cast<uint64_t>(o.run.seed)).fork("sample");
+  const std::string sample = generate(*parts_.model, *parts_.tokenizer, "The ", std::min<int64_t>(240, 2 * o.model.context), {}, draw);
+  const auto path = parts_.location.directory / "samples" / fmt::format("step-{:08}.txt", step);
+  write_text(path, sample + "\n");
+  std::string printable = sample;
+  for (char& c : printable) {
+    if (static_cast<unsigned char>(c) >= 0x7f || (static_cast<unsigned char>(c) < 0x20 && c != '\n')) c = '?';
+  }
+  log::info("\nsample (also in {}):\n{}\n", path.string(), printable);
+  if (ratio) {
+    const double sent = static_cast<double>(ledger_.state()[0]), dense = ledger_.dense_bytes() * static_cast<double>(ledger_.state()[1]);
+    log::info("sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: ratio_total {:.1f}", human_bytes(sent),
+              ledger_.state()[1], human_bytes(dense), *ratio);
+  }
+  log::info("done: val_bpb {:.4f}, run directory {}", val_bpb_.value_or(NAN), parts_.location.directory.string());
+}
+
+}  // namespace thinwire::trainer

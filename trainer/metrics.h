@@ -1,0 +1,84 @@
+// What a run tells while it goes: the console line and metrics.jsonl (docs/metrics.md). Rank 0 only.
+#pragma once
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+namespace thinwire::trainer {
+
+// Seconds of one step by what the training thread, or the communication thread beside it, was doing.
+struct StepTimes {
+  double step_s = 0, forward_backward_s = 0, encode_s = 0, wire_s = 0, exposed_comm_s = 0, optimizer_s = 0;
+};
+
+struct StepRecord {
+  int64_t step = 0;
+  double loss = 0;       // mean over ranks
+  double grad_norm = 0;  // before clipping; under local_steps of rank 0's own gradient
+  double lr = 0;
+  double residual_norm = 0;
+};
+
+// Bytes of this rank, as handed to the transport, and what plain fp32 all-reduce would have handed over.
+class WireLedger {
+ public:
+  // dense_bytes_per_step: 8 n (N - 1) / N for n parameters on N ranks.
+  explicit WireLedger(double dense_bytes_per_step) : dense_per_step_(dense_bytes_per_step) {}
+  // What was said before the first step (agreements, checks) counts for the run but for no step. Totals are since the start of this process.
+  void count_setup(uint64_t sent_total, uint64_t received_total);
+  // Called at the end of each step. `round_ended`: this step exchanged.
+  void end_step(uint64_t sent_total, uint64_t received_total, bool round_ended);
+
+  double dense_bytes() const { return dense_per_step_; }
+  uint64_t step_sent() const { return step_sent_; }
+  uint64_t step_received() const { return step_received_; }
+  std::optional<double> ratio() const { return ratio_; }  // of the last round that ended; nullopt when nothing was sent
+  std::optional<double> ratio_total() const;              // of the whole run, resumed parts included
+
+  // For checkpoints: [bytes sent, steps, bytes sent since the last round, steps since the last round].
+  std::array<int64_t, 4> state() const;
+  void restore(const std::array<int64_t, 4>& state);
+
+ private:
+  double dense_per_step_;
+  uint64_t last_sent_ = 0, last_received_ = 0;
+  uint64_t step_sent_ = 0, step_received_ = 0;
+  uint64_t total_sent_ = 0, round_sent_ = 0;
+  int64_t total_steps_ = 0, round_steps_ = 0;
+  std::optional<double> ratio_;
+};
+
+class Metrics {
+ public:
+  // Appends to run_directory/metrics.jsonl on rank 0; elsewhere everything is silent. `synthetic` marks every console line.
+  Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step, bool synthetic);
+
+  bool due(int64_t step) const { return step == first_step_ || step % log_every_ == 0 || step == run_steps_; }
+  void started(int64_t first_step) { first_step_ = first_step; }
+  void add(const StepTimes& times, uint64_t sent_bytes);                    // every step
+  void train(const StepRecord& record, const WireLedger& ledger);           // when due: means over the steps since the last record
+  void validation(int64_t step, double loss, double bits_per_byte);
+  void event(int64_t step, const std::string& what, const std::string& detail);
+
+ private:
+  struct Interval {
+    int64_t steps = 0;
+    StepTimes times;
+    uint64_t sent_bytes = 0;
+  };
+  void write(const std::string& line);
+
+  int rank_;
+  int64_t run_steps_, log_every_, tokens_per_step_;
+  bool synthetic_;
+  int64_t first_step_ = 1;
+  std::ofstream file_;
+  Interval interval_;
+};
+
+int64_t resident_bytes();  // of this process
+
+}  // namespace thinwire::trainer

@@ -1,0 +1,91 @@
+#include "trainer/options.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/error.h"
+
+namespace thinwire::comm {
+// comm knows nothing of config, so its section is described by the room that reads it.
+void describe(config::Section& s, CommOptions& o) {
+  s.choice("transport", o.transport, {"auto", "loopback", "mpi"}, "auto: mpi under mpirun or srun, else ranks as threads of one process");
+  s.seconds("timeout", o.timeout_s, {0.001, 86400}, "longest wait for a message from a peer");
+}
+}  // namespace thinwire::comm
+
+namespace thinwire::trainer {
+
+void describe(config::Section& s, RunOptions& o) {
+  s.text("name", o.name, "run directory within dir; auto: <config>-<date>-<time>");
+  s.text("dir", o.dir, "where run directories are made");
+  s.integer("seed", o.seed, {0, INT64_MAX}, "of initial weights, data order and every other draw");
+  s.integer("steps", o.steps, {1, INT64_MAX}, "optimiser steps");
+  s.choice("device", o.device, {"auto", "cpu"}, "where the model lives");
+  s.choice("precision", o.precision, {"fp32"}, "of the forward and backward pass");
+  s.integer("threads", o.threads, {1, 1024}, "threads per rank within one operation");
+  s.integer("verify_every", o.verify_every, {0, INT64_MAX}, "steps between comparisons of parameter hashes over all ranks; 0: never");
+  s.rule("name", [&o]() -> std::optional<std::string> {
+    if (!o.name.empty() && o.name != "." && o.name != ".." && o.name.find('/') == std::string::npos) return std::nullopt;
+    return "'" + o.name + "' is not the name of a directory within run.dir";
+  });
+}
+
+void describe(config::Section& s, OptimOptions& o) {
+  s.choice("name", o.name, {"adamw"}, "optimiser");
+  s.real("lr", o.lr, {0, 1e30}, "peak learning rate");
+  s.reals("betas", o.betas, 2, {0, 0.9999999}, "decay of AdamW's two moments");
+  s.real("eps", o.eps, {0, 1}, "of AdamW");
+  s.real("weight_decay", o.weight_decay, {0, 100}, "on matrices; norms do not decay");
+  s.real("clip", o.clip, {0, 1e30}, "largest global gradient norm; 0: no clipping");
+  s.amount("warmup", o.warmup, "linear from 0");
+  s.choice("schedule", o.schedule, {"cosine", "constant"}, "after warm-up");
+  s.fraction("final_lr", o.final_lr, {0, 1}, "of lr, where cosine ends");
+}
+
+void describe(config::Section& s, ParallelOptions& o) {
+  s.integer_or_auto("dp", o.dp, {1, 4096}, "data-parallel ranks; auto: as many as the launcher started, alone 1");
+}
+
+void describe(config::Section& s, EvalOptions& o) {
+  s.integer("every", o.every, {0, INT64_MAX}, "steps; 0: only at the end");
+  s.integer("batches", o.batches, {1, 1'000'000}, "of micro_batch windows of the validation split");
+}
+
+void describe(config::Section& s, LogOptions& o) { s.integer("every", o.every, {1, INT64_MAX}, "steps between console lines and metrics records"); }
+
+void describe(config::Section& s, Options& o) {
+  s.section("run", o.run, "the run as a whole");
+  s.section("model", o.model, "what is trained");
+  s.section("data", o.data, "on what");
+  s.section("optim", o.optim, "how");
+  s.section("parallel", o.parallel, "on how many ranks");
+  s.section("comm", o.comm, "how ranks reach one another");
+  s.section("exchange", o.exchange, "when they exchange and what");
+  s.section("compress", o.compress, "how small");
+  s.section("checkpoint", o.checkpoint, "what stays on disk");
+  s.section("eval", o.eval, "validation");
+  s.section("log", o.log, "console and metrics.jsonl");
+}
+
+int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
+  const int64_t unit = data.micro_batch * world;
+  if (data.global_batch % unit == 0) return data.global_batch / unit;
+  const int64_t below = data.global_batch / unit * unit, above = below + unit;
+  throw ConfigError(fmt::format("data.global_batch {} is not a multiple of data.micro_batch {} x {} ranks = {}; the nearest that are: {}",
+                                data.global_batch, data.micro_batch, world, unit, below > 0 ? fmt::format("{} and {}", below, above) : std::to_string(above)));
+}
+
+bool may_change_on_resume(const std::string& key) {
+  constexpr std::array kExact = {"run.steps", "run.name", "run.dir", "run.verify_every", "data.gcide_path"};  // the data's hash is compared
+  constexpr std::array kSections = {"log.", "eval.", "checkpoint.", "comm."};
+  for (const std::string_view exact : kExact) {
+    if (key == exact) return true;
+  }
+  for (const std::string_view section : kSections) {
+    if (key.starts_with(section)) return true;
+  }
+  return key == "parallel.dp";  // auto or a number: the world's size is compared, not how it was asked for
+}
+
+}  // namespace thinwire::trainer

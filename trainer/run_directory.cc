@@ -1,0 +1,102 @@
+#include "trainer/run_directory.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace thinwire::trainer {
+
+namespace fs = std::filesystem;
+
+namespace {
+constexpr const char* kStampFormat = "%Y%m%d-%H%M%S";
+constexpr size_t kStampLength = 15;  // of a date and time in that format
+
+std::string auto_name(const std::string& stem) {
+  const std::time_t now = std::time(nullptr);
+  std::tm local;
+  localtime_r(&now, &local);
+  char stamp[kStampLength + 1];
+  std::strftime(stamp, sizeof stamp, kStampFormat, &local);
+  return stem + "-" + stamp;
+}
+
+bool is_stamp(std::string_view text) {
+  return text.size() == kStampLength && text[8] == '-' && text.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+std::optional<fs::path> newest_auto_run(const fs::path& dir, const std::string& stem) {
+  std::optional<fs::path> newest;
+  std::error_code unreadable;
+  for (const auto& entry : fs::directory_iterator(dir, unreadable)) {
+    const std::string name = entry.path().filename();
+    if (!entry.is_directory() || !name.starts_with(stem + "-") || !is_stamp(std::string_view(name).substr(stem.size() + 1))) continue;
+    if (!newest || newest->filename() < entry.path().filename()) newest = entry.path();
+  }
+  return newest;
+}
+
+RunLocation locate_checkpoint(const fs::path& given) {
+  const fs::path path = given.has_filename() ? given : given.parent_path();
+  if (!fs::exists(path)) throw CheckpointError(fmt::format("--resume {}: there is no such file or directory", given.string()));
+  const std::string name = path.filename();
+  if (name.starts_with("step-")) {
+    if (name.size() == 5 || name.find_first_not_of("0123456789", 5) != std::string::npos) {
+      throw CheckpointError(fmt::format("--resume {}: '{}' is not a checkpoint's name (step-00000100)", given.string(), name));
+    }
+    return {fs::absolute(path).parent_path().parent_path(), std::stoll(name.substr(5)), true};
+  }
+  if (!fs::is_directory(path / "checkpoints")) {
+    throw CheckpointError(fmt::format("--resume {}: has no 'checkpoints' folder; name a run directory or one of its checkpoints/step-N", given.string()));
+  }
+  return {path, std::nullopt, true};
+}
+}  // namespace
+
+RunLocation locate_run(const RunOptions& options, const Resume& resume, const std::string& stem) {
+  if (resume.mode == Resume::Mode::path) return locate_checkpoint(resume.path);
+  const bool automatic = resume.mode == Resume::Mode::automatic;
+  if (options.name != "auto") return {fs::path(options.dir) / options.name, std::nullopt, automatic};
+  if (automatic) {
+    if (const auto newest = newest_auto_run(options.dir, stem)) return {*newest, std::nullopt, true};
+  }
+  return {fs::path(options.dir) / auto_name(stem), std::nullopt, automatic};
+}
+
+void prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
+  try {
+    if (fs::exists(directory) && !fs::is_directory(directory)) {
+      throw ConfigError(fmt::format("the run directory {} is a file; choose another run.name or run.dir", directory.string()));
+    }
+    if (fs::exists(directory) && !fs::is_empty(directory)) {
+      if (if_occupied == IfOccupied::refuse) {
+        throw ConfigError(fmt::format("the run directory {} is not empty; go on with it by --resume auto, replace it by --overwrite, or choose "
+                                      "another run.name", directory.string()));
+      }
+      if (if_occupied == IfOccupied::overwrite) {
+        for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"}) fs::remove_all(directory / ours);
+      }
+    }
+    fs::create_directories(directory);
+  } catch (const fs::filesystem_error& e) {
+    throw ConfigError(fmt::format("cannot make the run directory {}: {}", directory.string(), e.code().message()));
+  }
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  std::error_code failed;
+  fs::create_directories(path.parent_path(), failed);
+  const fs::path temporary = path.string() + ".tmp";
+  {
+    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+    file << text << std::flush;
+    if (!file) throw Error(ExitCode::other, fmt::format("cannot write {}", path.string()));
+  }
+  fs::rename(temporary, path, failed);
+  if (failed) throw Error(ExitCode::other, fmt::format("cannot write {}: {}", path.string(), failed.message()));
+}
+
+}  // namespace thinwire::trainer

@@ -1,0 +1,36 @@
+// Where a run lives on disk: <run.dir>/<run.name>/{config.yaml, run.json, metrics.jsonl, logs/, checkpoints/, samples/}.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/options.h"
+
+namespace thinwire::trainer {
+
+struct Resume {
+  enum class Mode { never, automatic, path };
+  Mode mode = Mode::never;
+  std::filesystem::path path;  // a run directory, or one checkpoint in it
+};
+
+struct RunLocation {
+  std::filesystem::path directory;
+  std::optional<int64_t> step;  // asked for by --resume PATH/checkpoints/step-N; otherwise the newest good one
+  bool may_resume = false;
+};
+
+// Decides the directory; touches nothing. `stem` is the config file's name, for `name: auto`; with --resume auto that is the newest directory
+// of that stem. CheckpointError when --resume names something that is not there.
+RunLocation locate_run(const RunOptions& options, const Resume& resume, const std::string& stem);
+
+// Makes the directory. One that is not empty is a ConfigError that names --resume and --overwrite, unless the run may resume there; with
+// `overwrite` what earlier runs left there under our names is removed.
+enum class IfOccupied { refuse, overwrite, keep };
+void prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
+
+// Writes a small text file whole or not at all.
+void write_text(const std::filesystem::path& path, const std::string& text);
+
+}  // namespace thinwire::trainer

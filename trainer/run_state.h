@@ -1,0 +1,19 @@
+// Everything that a checkpoint of a run holds, gathered from the rooms that own it.
+#pragma once
+#include <array>
+
+#include "checkpoint/state.h"
+#include "exchange/schedule.h"
+#include "models/model.h"
+#include "trainer/optimizer.h"
+
+namespace thinwire::trainer {
+
+// Spans into the live run: valid while its parts live. `totals` is this rank's WireLedger state.
+//   model/<parameter>                        replicated whenever all ranks hold the same bits
+//   optim/exp_avg/..., optim/exp_avg_sq/...  likewise
+//   residual/<parameter>                     each rank's own
+//   schedule/...                             the schedule's state, replicated
+checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule, std::array<int64_t, 4>& totals);
+
+}  // namespace thinwire::trainer

@@ -1,0 +1,138 @@
+#include "trainer/trainer.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "exchange/attach.h"
+#include "exchange/plan.h"
+#include "trainer/agreement.h"
+#include "trainer/loop.h"
+
+namespace thinwire::trainer {
+
+namespace {
+
+// Rank 0 decides where the run lives; all others follow.
+RunLocation agree_on_location(comm::Driver& driver, const Options& options, const RunRequest& request) {
+  RunLocation location;
+  on_rank_zero(driver, "locating the run", [&] { location = locate_run(options.run, request.resume, request.config_stem); });
+  location.may_resume = request.resume.mode != Resume::Mode::never;
+  location.directory = broadcast_text(driver, "locating the run", location.directory.string());
+  const std::string step = broadcast_text(driver, "locating the run", location.step ? std::to_string(*location.step) : "");
+  location.step = step.empty() ? std::nullopt : std::optional<int64_t>(std::stoll(step));
+  on_rank_zero(driver, "preparing the run directory", [&] {
+    prepare_directory(location.directory, location.may_resume ? IfOccupied::keep : request.overwrite ? IfOccupied::overwrite : IfOccupied::refuse);
+  });
+  return location;
+}
+
+std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress) {
+  std::vector<exchange::ParameterShape> shapes;
+  for (const auto& parameter : model.parameters()) {
+    const auto [rows, cols] = exchange::rows_cols(parameter.value);
+    shapes.push_back({parameter.name, rows, cols});
+  }
+  return exchange::plan_slots(shapes, compress);
+}
+
+std::vector<std::span<float>> spans_of(const models::Model& model) {
+  std::vector<std::span<float>> spans;
+  for (const auto& parameter : model.parameters()) {
+    spans.emplace_back(parameter.value.data_ptr<float>(), static_cast<size_t>(parameter.value.numel()));
+  }
+  return spans;
+}
+
+void write_run_files(const Parts& parts, const comm::Transport& transport, const std::vector<std::string>& hosts) {
+  const auto& request = parts.request;
+  write_text(parts.location.directory / "config.yaml", request.resolved_yaml);
+  write_text(parts.location.directory / "run.json", nlohmann::ordered_json{{"argv", request.argv},
+                                                                           {"version", request.version},
+                                                                           {"build", request.build},
+                                                                           {"hosts", hosts},
+                                                                           {"world", parts.driver.size()},
+                                                                           {"transport", transport.name()},
+                                                                           {"params", parts.model->num_parameters()},
+                                                                           {"config_hash", to_hex(hash64(request.resolved_yaml))},
+                                                                           {"data_hash", to_hex(parts.corpus.hash)}}
+                                                        .dump(2) + "\n");
+}
+
+std::vector<std::string> host_names(comm::Driver& driver) {
+  std::vector<std::string> names;
+  for (const auto& bytes : gather_bytes(driver, "host names", bytes_of(std::string_view(log::host_name())), 256)) {
+    names.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  return names;
+}
+
+// The table at the start: what was understood, and what follows from it.
+void announce(const Parts& parts, const comm::Transport& transport) {
+  const Options& o = parts.options;
+  const int world = parts.driver.size();
+  std::map<std::string, int64_t> elems_by_codec;
+  for (const auto& slot : parts.exchange->table().slots()) elems_by_codec[std::string(slot.codec->name())] += static_cast<int64_t>(slot.elems());
+  std::vector<std::string> codecs;
+  for (const auto& [codec, elems] : elems_by_codec) codecs.push_back(codec + " " + with_thousands(elems));
+  const std::string schedule = o.exchange.schedule == "local_steps" ? fmt::format("local_steps, every {} steps, outer {} lr {}", o.exchange.every,
+                                                                                  o.exchange.outer.name, o.exchange.outer.lr)
+                                                                    : "every_step";
+  log::info("run        {}", parts.location.directory.string());
+  log::info("ranks      {} over {}, {} thread{} each", world, transport.name(), o.run.threads, o.run.threads == 1 ? "" : "s");
+  log::info("model      {} with {} parameters, context {}", o.model.type, with_thousands(parts.model->num_parameters()), o.model.context);
+  log::info("data       {}", parts.corpus.description);
+  log::info("batch      {} sequences = {} ranks x {} micro-batches x {}; {} tokens per step", o.data.global_batch, world, parts.micro_batches,
+            o.data.micro_batch, with_thousands(o.data.global_batch * o.model.context));
+  log::info("exchange   {}; {} buckets; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
+            join(codecs, ", "), o.compress.error_feedback.name);
+}
+
+ExitCode train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver) {
+  auto facts = request.config;
+  facts["program version"] = request.version;
+  facts["program build"] = request.build;
+  require_same(driver, facts);
+
+  const int64_t micro_batches = micro_batches_per_rank(options.data, driver.size());
+  const auto seed = static_cast<uint64_t>(options.run.seed);
+  Parts parts{options, request, driver, agree_on_location(driver, options, request), micro_batches, data::make_tokenizer(options.data.tokenizer),
+              data::load_corpus(options.data, seed, options.model.context), nullptr, nullptr, nullptr, nullptr, nullptr};
+  log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
+  parts.model = models::make_model(options.model, parts.tokenizer->vocab_size(), seed);
+  exchange::SlotTable table(slots_of(*parts.model, options.compress), options.exchange.bucket_bytes);
+  require_same(driver, {{"data (hash)", to_hex(parts.corpus.hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
+  parts.exchange = std::make_unique<exchange::Exchange>(driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed);
+  parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
+  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", driver);
+
+  const auto hosts = host_names(driver);
+  on_rank_zero(driver, "writing run.json", [&] { write_run_files(parts, transport, hosts); });
+  announce(parts, transport);
+  return Loop(parts).run();
+}
+
+}  // namespace
+
+ExitCode train(const Options& options, comm::Transport& transport, const RunRequest& request) {
+  at::set_num_threads(static_cast<int>(options.run.threads));
+  comm::Driver driver(transport, options.comm.timeout_s);
+  try {
+    return train_connected(options, transport, request, driver);
+  } catch (const Error& e) {
+    driver.abort(e.code(), e.what());
+    throw;
+  } catch (const std::bad_alloc&) {
+    driver.abort(ExitCode::out_of_memory, "out of memory");
+    throw;
+  } catch (const std::exception& e) {
+    driver.abort(ExitCode::other, e.what());
+    throw;
+  }
+}
+
+}  // namespace thinwire::trainer

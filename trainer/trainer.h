@@ -1,0 +1,29 @@
+// A training run of one rank: everything between a configuration and a trained model.
+//
+// All ranks of the transport's world call train() with equal options; each has its own thread or process. Errors are thrown as Error with
+// the exit code that the process should end with, on every rank that can still be reached.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "comm/transport.h"
+#include "trainer/options.h"
+#include "trainer/run_directory.h"
+
+namespace thinwire::trainer {
+
+struct RunRequest {
+  Resume resume;
+  bool overwrite = false;
+  std::string config_stem = "run";             // for run.name: auto
+  std::string resolved_yaml;                   // what config.yaml will hold
+  std::map<std::string, std::string> config;   // flattened, for comparisons between ranks and with checkpoints
+  std::vector<std::string> argv;
+  std::string version, build;                  // of the program
+};
+
+// ok, checkpoint (trained to the end, but the last save failed), or requeue (stopped by a signal after a good checkpoint).
+ExitCode train(const Options& options, comm::Transport& transport, const RunRequest& request);
+
+}  // namespace thinwire::trainer
