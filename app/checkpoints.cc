@@ -1,7 +1,7 @@
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <fmt/format.h>
 
 #include "app/verbs.h"
 #include "base/error.h"
@@ -33,7 +33,8 @@ std::vector<fs::path> chosen(const std::string& given) {
   if (place.step) return {*place.step};
   std::vector<fs::path> paths;
   for (const auto& listing : checkpoint::list(place.checkpoints)) paths.push_back(listing.path);
-  if (paths.empty()) throw CheckpointError(fmt::format("{}: there is no checkpoint in it (a complete one is a folder named step-N)", given));
+  if (paths.empty())
+    throw CheckpointError(fmt::format("{}: there is no checkpoint in it (a complete one is a folder named step-N)", given));
   return paths;
 }
 

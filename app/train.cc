@@ -1,11 +1,11 @@
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
-#include <fmt/format.h>
 #include <mutex>
-#include <sched.h>
 #include <thread>
-#include <unistd.h>
 
 #include "app/build_info.h"
 #include "app/configuration.h"
@@ -42,17 +42,18 @@ std::string choose_transport(const trainer::Options& options, const comm::Launch
   std::string transport = options.comm.transport;
   if (transport == "auto") transport = env.has_mpi ? "mpi" : "loopback";
   if (transport == "loopback" && env.world > 1) {
-    throw ConfigError(fmt::format("{} is {}, but transport loopback joins only threads of one process: {} copies would train on their own; use "
-                                  "comm.transport: mpi under mpirun, or start one process with parallel.dp: {}",
-                                  env.source, env.world, env.world, env.world));
+    throw ConfigError(
+        fmt::format("{} is {}, but transport loopback joins only threads of one process: {} copies would train on their own; use "
+                    "comm.transport: mpi under mpirun, or start one process with parallel.dp: {}",
+                    env.source, env.world, env.world, env.world));
   }
   return transport;
 }
 
 void check_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
   if (!env.started_alone() && env.world != world) {
-    throw ConfigError(fmt::format("{} is {}, but MPI's world is {}: this launcher and MPI do not know of each other; start with mpirun", env.source,
-                                  env.world, world));
+    throw ConfigError(fmt::format("{} is {}, but MPI's world is {}: this launcher and MPI do not know of each other; start with mpirun",
+                                  env.source, env.world, world));
   }
   if (options.parallel.dp && *options.parallel.dp != world) {
     throw ConfigError(fmt::format("parallel.dp is {}, but the world is {} ({})", *options.parallel.dp, world,
@@ -120,7 +121,8 @@ int run_train(const TrainArguments& arguments) {
   const int expected_world = transport == "mpi" ? env.world : static_cast<int>(options.parallel.dp.value_or(1));
   trainer::micro_batches_per_rank(options.data, expected_world);  // refuses what does not divide
   if (arguments.dry_run) {
-    fmt::print("{}# {} rank{} over {}; nothing was trained: --dry-run\n", config::print(root), expected_world, expected_world == 1 ? "" : "s", transport);
+    fmt::print("{}# {} rank{} over {}; nothing was trained: --dry-run\n", config::print(root), expected_world,
+               expected_world == 1 ? "" : "s", transport);
     return 0;
   }
 

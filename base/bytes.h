@@ -19,18 +19,15 @@ using MutableBytes = std::span<std::byte>;
 static_assert(std::endian::native == std::endian::little, "wire and file formats are little-endian; this build target is not");
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-T load_le(const std::byte* from) {
+requires std::is_trivially_copyable_v<T> T load_le(const std::byte* from) {
   T value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-void store_le(std::byte* to, T value) {
-  std::memcpy(to, &value, sizeof value);
-}
+requires std::is_trivially_copyable_v<T>
+void store_le(std::byte* to, T value) { std::memcpy(to, &value, sizeof value); }
 
 template <class T>
 ConstBytes bytes_of(std::span<T> values) {
@@ -44,10 +41,7 @@ class ByteReader {
   ByteReader(ConstBytes bytes, std::string source) : bytes_(bytes), source_(std::move(source)) {}
 
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T read(const char* field) {
-    return load_le<T>(take(sizeof(T), field).data());
-  }
+  requires std::is_trivially_copyable_v<T> T read(const char* field) { return load_le<T>(take(sizeof(T), field).data()); }
 
   ConstBytes take(size_t num_bytes, const char* field) {
     if (num_bytes > remaining()) {
@@ -74,10 +68,8 @@ class ByteWriter {
   explicit ByteWriter(MutableBytes bytes) : bytes_(bytes) {}
 
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void write(T value) {
-    store_le(take(sizeof(T)).data(), value);
-  }
+  requires std::is_trivially_copyable_v<T>
+  void write(T value) { store_le(take(sizeof(T)).data(), value); }
   void write(ConstBytes bytes) {
     if (!bytes.empty()) std::memcpy(take(bytes.size()).data(), bytes.data(), bytes.size());
   }

@@ -13,7 +13,8 @@ struct BrokenInvariant : std::logic_error {
 [[noreturn]] void broken_invariant(const char* what, const std::source_location& where);
 
 inline void check(bool holds, const char* what, const std::source_location& where = std::source_location::current()) {
-  if (!holds) [[unlikely]] broken_invariant(what, where);
+  if (!holds) [[unlikely]]
+    broken_invariant(what, where);
 }
 
 }  // namespace thinwire

@@ -19,10 +19,10 @@ class Draw {
   Draw fork(std::string_view purpose) const;
   Draw fork(uint64_t number) const;
 
-  uint64_t bits(uint64_t index) const;                       // 64 random bits
-  uint64_t below(uint64_t index, uint64_t bound) const;      // [0, bound), bias < 2^-64 * bound
-  double uniform(uint64_t index) const;                      // [0, 1), 53 bits
-  double normal(uint64_t index) const;                       // mean 0, variance 1 (Box-Muller)
+  uint64_t bits(uint64_t index) const;                   // 64 random bits
+  uint64_t below(uint64_t index, uint64_t bound) const;  // [0, bound), bias < 2^-64 * bound
+  double uniform(uint64_t index) const;                  // [0, 1), 53 bits
+  double normal(uint64_t index) const;                   // mean 0, variance 1 (Box-Muller)
 
  private:
   uint64_t seed_;

@@ -11,14 +11,14 @@ namespace thinwire {
 enum class ExitCode : int {
   ok = 0,
   other = 1,
-  usage = 2,          // command line or configuration
-  data = 3,           // training data missing or corrupt
-  checkpoint = 4,     // checkpoint missing, corrupt or incompatible, or the last save failed
-  comm = 5,           // rendezvous or transport
-  no_progress = 6,    // watchdog
-  non_finite = 7,     // NaN or Inf in loss, gradients or parameters
+  usage = 2,        // command line or configuration
+  data = 3,         // training data missing or corrupt
+  checkpoint = 4,   // checkpoint missing, corrupt or incompatible, or the last save failed
+  comm = 5,         // rendezvous or transport
+  no_progress = 6,  // watchdog
+  non_finite = 7,   // NaN or Inf in loss, gradients or parameters
   out_of_memory = 8,
-  requeue = 75,       // stopped by a signal after a good checkpoint
+  requeue = 75,  // stopped by a signal after a good checkpoint
 };
 
 class Error : public std::runtime_error {

@@ -15,11 +15,11 @@ namespace thinwire::log {
 enum class Level { info, warning, error };
 struct RankLog;
 
-void set_rank(int rank);                                  // a fresh log for this thread; rank 0 until called
+void set_rank(int rank);  // a fresh log for this thread; rank 0 until called
 int rank();
 std::shared_ptr<RankLog> current();
 void adopt(std::shared_ptr<RankLog> log);
-void open_file(const std::filesystem::path& path);        // throws Error(other) when it cannot be opened
+void open_file(const std::filesystem::path& path);  // throws Error(other) when it cannot be opened
 void write(Level level, std::string_view message);
 std::string host_name();
 

@@ -18,7 +18,7 @@ std::string did_you_mean(std::string_view name, std::span<const std::string> can
 bool glob_match(std::string_view pattern, std::string_view text);
 
 std::string join(std::span<const std::string> parts, std::string_view separator);
-std::string with_thousands(int64_t value);      // 41220 -> "41,220"
-std::string human_bytes(double num_bytes);      // 310000 -> "0.31MB" (powers of ten, as on the wire)
+std::string with_thousands(int64_t value);  // 41220 -> "41,220"
+std::string human_bytes(double num_bytes);  // 310000 -> "0.31MB" (powers of ten, as on the wire)
 
 }  // namespace thinwire

@@ -89,30 +89,31 @@ SavedShards::SavedShards(const fs::path& directory, const Manifest& manifest, in
   if (const ManifestFile* own = find(manifest, rank_file_name(rank))) own_ = read_checked(directory, *own);
 }
 
-const SafetensorsFile* SavedShards::file_of(Scope scope) const {
-  if (scope == Scope::replicated) return &model_;
-  return own_ ? &*own_ : nullptr;
+const SafetensorsFile* SavedShards::file_with(const std::string& name) const {
+  if (own_ && own_->tensors().contains(name)) return &*own_;
+  return model_.tensors().contains(name) ? &model_ : nullptr;
 }
 
 std::vector<std::string> SavedShards::mismatches(const State& state) const {
   std::vector<std::string> lines;
-  std::set<std::pair<Scope, std::string>> wanted;
+  std::set<std::string> wanted;
   for (const StateTensor& tensor : state.tensors) {
-    wanted.insert({tensor.scope, tensor.name});
-    const SafetensorsFile* file = file_of(tensor.scope);
-    const auto entry = file ? file->tensors().find(tensor.name) : decltype(file->tensors().end()){};
-    if (!file || entry == file->tensors().end()) {
+    wanted.insert(tensor.name);
+    const SafetensorsFile* file = file_with(tensor.name);
+    if (!file) {
       lines.push_back(fmt::format("{} {}: missing in the checkpoint", tensor.name, describe_tensor(tensor.dtype, tensor.shape)));
-    } else if (entry->second.dtype != tensor.dtype || entry->second.shape != tensor.shape) {
-      lines.push_back(fmt::format("{}: {} in the checkpoint, {} in this run", tensor.name,
-                                  describe_tensor(entry->second.dtype, entry->second.shape), describe_tensor(tensor.dtype, tensor.shape)));
+      continue;
+    }
+    const TensorEntry& saved = file->tensors().at(tensor.name);
+    if (saved.dtype != tensor.dtype || saved.shape != tensor.shape) {
+      lines.push_back(fmt::format("{}: {} in the checkpoint, {} in this run", tensor.name, describe_tensor(saved.dtype, saved.shape),
+                                  describe_tensor(tensor.dtype, tensor.shape)));
     }
   }
-  for (const Scope scope : {Scope::replicated, Scope::per_rank}) {
-    const SafetensorsFile* file = file_of(scope);
+  for (const SafetensorsFile* file : {static_cast<const SafetensorsFile*>(&model_), own_ ? &*own_ : nullptr}) {
     if (!file) continue;
     for (const auto& [name, entry] : file->tensors()) {
-      if (wanted.contains({scope, name})) continue;
+      if (wanted.contains(name)) continue;
       lines.push_back(
           fmt::format("{} {}: unexpected, this run has no such state", in_quotes(name), describe_tensor(entry.dtype, entry.shape)));
     }
@@ -124,7 +125,7 @@ std::vector<std::string> SavedShards::mismatches(const State& state) const {
 }
 
 void SavedShards::restore(State& state) const {
-  for (StateTensor& tensor : state.tensors) decode(file_of(tensor.scope)->data(tensor.name), tensor);
+  for (StateTensor& tensor : state.tensors) decode(file_with(tensor.name)->data(tensor.name), tensor);
   state.numbers = numbers_;
 }
 

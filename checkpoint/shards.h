@@ -33,7 +33,8 @@ class SavedShards {
   void restore(State& state) const;
 
  private:
-  const SafetensorsFile* file_of(Scope scope) const;
+  // The file that has it, whatever scope it was saved with; null when neither does.
+  const SafetensorsFile* file_with(const std::string& name) const;
   std::map<std::string, int64_t> numbers_;
   SafetensorsFile model_;
   std::optional<SafetensorsFile> own_;

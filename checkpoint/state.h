@@ -2,8 +2,8 @@
 // nothing here knows what a name means.
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,7 @@
 
 namespace thinwire::checkpoint {
 
+// How a tensor is saved. A load finds it wherever it was put: what is equal on all ranks at one step need not be at another.
 enum class Scope : uint8_t {
   replicated,  // the same on every rank: rank 0 writes it, everyone reads it
   per_rank,    // each rank's own: residuals, and under local_steps parameters and optimiser state

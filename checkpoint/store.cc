@@ -186,7 +186,7 @@ std::string Store::commit(int64_t step, const std::string& temporary, Manifest& 
   try {  // committed: from here on nothing may make it look as if it were not
     replace_file(*files_, directory_ / kLatestName, directory_ / work_name(Work::tmp, kLatestName, id), step_name(step) + "\n");
     retain(*files_, directory_, keep, step, id);
-  } catch (const CheckpointError& e) {
+  } catch (const std::exception& e) {
     log::warn("checkpoint {} is saved, but tidying up after it failed: {}", path_of(step).string(), e.what());
   }
   return "";

@@ -84,6 +84,7 @@ void Wire::fail(const std::string& why, std::string_view what, ExitCode code) {
 
 std::string Wire::absent(const std::vector<int>& peers) const {
   std::vector<int> ranks;
+  ranks.reserve(peers.size());
   for (const int peer : peers) ranks.push_back(channel_.member(peer));
   std::sort(ranks.begin(), ranks.end());
   return fmt::format("rank{} {}", ranks.size() == 1 ? "" : "s", fmt::join(ranks, ", "));

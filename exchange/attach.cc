@@ -25,7 +25,8 @@ void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const
   check(parameters.size() == schedule.exchange().table().slots().size(), "there is one parameter per slot");
   for (Slot slot = 0; slot < parameters.size(); ++slot) {
     const at::Tensor& parameter = parameters[slot];
-    check(parameter.is_contiguous() && parameter.scalar_type() == at::kFloat && parameter.is_leaf(), "parameters are contiguous fp32 leaves");
+    check(parameter.is_contiguous() && parameter.scalar_type() == at::kFloat && parameter.is_leaf(),
+          "parameters are contiguous fp32 leaves");
     const auto place = schedule.gradient(slot);
     check(place.size() == static_cast<size_t>(parameter.numel()), "the slot has the parameter's size");
     parameter.mutable_grad() = at::from_blob(place.data(), parameter.sizes(), at::kFloat);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <memory>
 
 #include "base/text.h"
 
@@ -23,6 +24,16 @@ MutableBytes sized(std::vector<std::byte>& buffer, size_t num_bytes) {
   return std::span(buffer).first(num_bytes);
 }
 
+// What a codec is promised of its scratch (compressors/codec.h).
+MutableBytes sized_scratch(std::vector<std::byte>& buffer, size_t num_bytes) {
+  constexpr size_t kAlignment = 64;
+  const MutableBytes whole = sized(buffer, num_bytes + kAlignment - 1);
+  void* begin = whole.data();
+  size_t room = whole.size();
+  check(std::align(kAlignment, num_bytes, begin, room) != nullptr, "the buffer has room for the alignment");
+  return {static_cast<std::byte*>(begin), num_bytes};
+}
+
 class Stopwatch {
  public:
   explicit Stopwatch(double& total_s) : total_s_(total_s) {}
@@ -36,8 +47,13 @@ class Stopwatch {
 
 Exchange::BucketRound::BucketRound(const SlotTable& table, uint32_t bucket, int num_ranks, std::shared_ptr<const compressors::Codec> dense,
                                    uint64_t seed)
-    : table_(table), bucket_index_(bucket), bucket_(table.buckets()[bucket]), dense_(std::move(dense)), seed_(seed),
-      outgoing_(static_cast<size_t>(num_ranks)), incoming_(static_cast<size_t>(num_ranks)) {}
+    : table_(table),
+      bucket_index_(bucket),
+      bucket_(table.buckets()[bucket]),
+      dense_(std::move(dense)),
+      seed_(seed),
+      outgoing_(static_cast<size_t>(num_ranks)),
+      incoming_(static_cast<size_t>(num_ranks)) {}
 
 void Exchange::BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback) {
   info_ = info;
@@ -75,9 +91,10 @@ void Exchange::BucketRound::sum(comm::Wire& wire, std::span<float> values, Error
     decode(r, flat_layer(static_cast<uint32_t>(mine.begin), mine.size()), open(r, frame, kContribution), 1.0f, sum_.data());
   }
 
+  context_.own = context_.own.fork("combined");  // a leg's roundings are independent of the other's
   const MutableBytes mean = sized(outgoing_[static_cast<size_t>(me)], worst_frame(mine.size()));
-  const size_t body = encode(me, flat_layer(static_cast<uint32_t>(mine.begin), mine.size()), In{sum_.data(), 1.0f / static_cast<float>(n), nullptr, 1},
-                             mean.data() + kFrameHeaderBytes);
+  const size_t body = encode(me, flat_layer(static_cast<uint32_t>(mine.begin), mine.size()),
+                             In{sum_.data(), 1.0f / static_cast<float>(n), nullptr, 1}, mean.data() + kFrameHeaderBytes);
   const ConstBytes sealed = mean.first(compressors::seal_frame(mean, frame_info(kCombined), body));
   for (int r = 0; r < n; ++r) from[static_cast<size_t>(r)] = sized(incoming_[static_cast<size_t>(r)], worst_frame(slice_of(r).size()));
   comm::all_gather(wire, sealed, from);
@@ -100,7 +117,8 @@ void Exchange::BucketRound::gather(comm::Wire& wire, std::span<float> values, Er
   size_t end = kFrameHeaderBytes;
   for (const Slot slot : bucket_.slots) {
     const size_t at = table_.offset(slot) - bucket_.begin;
-    const In in = feedback ? feedback->compensate(bucket_.begin + at, values.data() + at, info_.scale) : In{values.data() + at, info_.scale, nullptr, 1};
+    const In in = feedback ? feedback->compensate(bucket_.begin + at, values.data() + at, info_.scale)
+                           : In{values.data() + at, info_.scale, nullptr, 1};
     const size_t length = encode(me, layer_of(slot), in, frame.data() + end + sizeof(uint32_t));
     store_le(frame.data() + end, static_cast<uint32_t>(length));
     end += sizeof(uint32_t) + length;
@@ -123,7 +141,8 @@ void Exchange::BucketRound::gather(comm::Wire& wire, std::span<float> values, Er
         const ConstBytes payload = body.take(body.read<uint32_t>("payload length"), "payload");
         decode(r, layer_of(slot), payload, 1.0f / static_cast<float>(n), values.data() + table_.offset(slot) - bucket_.begin);
       }
-      if (body.remaining() != 0) throw CorruptData(source(r, kContribution) + ": " + std::to_string(body.remaining()) + " bytes after the last payload");
+      if (body.remaining() != 0)
+        throw CorruptData(source(r, kContribution) + ": " + std::to_string(body.remaining()) + " bytes after the last payload");
     } catch (const CorruptData& e) {
       throw CommError(e.what());
     }
@@ -132,7 +151,7 @@ void Exchange::BucketRound::gather(comm::Wire& wire, std::span<float> values, Er
 
 size_t Exchange::BucketRound::encode(int rank, Layer layer, In in, std::byte* out) {
   const Stopwatch watch(encode_s_);
-  context_.scratch = sized(scratch_, codec_->traits(layer).scratch_bytes);
+  context_.scratch = sized_scratch(scratch_, codec_->traits(layer).scratch_bytes);
   try {
     return codec_->encode(layer, in, context_, out);
   } catch (const NonFiniteError&) {
@@ -145,11 +164,12 @@ size_t Exchange::BucketRound::encode(int rank, Layer layer, In in, std::byte* ou
 
 void Exchange::BucketRound::decode(int from_rank, Layer layer, ConstBytes payload, float weight, float* out) {
   const Stopwatch watch(encode_s_);
-  context_.scratch = sized(scratch_, codec_->traits(layer).scratch_bytes);
+  context_.scratch = sized_scratch(scratch_, codec_->traits(layer).scratch_bytes);
   try {
     codec_->decode_add(layer, payload, weight, out, context_);
   } catch (const CorruptData& e) {
-    throw CommError("rank " + std::to_string(from_rank) + " sent a payload that codec " + std::string(codec_->name()) + " refuses: " + e.what());
+    throw CommError("rank " + std::to_string(from_rank) + " sent a payload that codec " + std::string(codec_->name()) +
+                    " refuses: " + e.what());
   }
 }
 
@@ -178,9 +198,9 @@ void Exchange::BucketRound::report_non_finite(int rank, const In& in, size_t beg
     for (const Slot slot : bucket_.slots) {
       const SlotSpec& spec = table_.slots()[slot];
       if (at < table_.offset(slot) || at >= table_.offset(slot) + spec.elems()) continue;
-      throw NonFiniteError("non-finite value in '" + spec.name + "' on rank " + std::to_string(rank) + " at step " + std::to_string(info_.step) +
-                           ": element " + std::to_string(at - table_.offset(slot)) + " is " + std::to_string(a) +
-                           ", before compression; a lower optim.lr, a longer optim.warmup or optim.clip usually helps");
+      throw NonFiniteError("non-finite value in '" + spec.name + "' on rank " + std::to_string(rank) + " at step " +
+                           std::to_string(info_.step) + ": element " + std::to_string(at - table_.offset(slot)) + " is " +
+                           std::to_string(a) + ", before compression; a lower optim.lr, a longer optim.warmup or optim.clip usually helps");
     }
   }
   throw NonFiniteError("non-finite value on rank " + std::to_string(rank) + " at step " + std::to_string(info_.step));

@@ -1,7 +1,7 @@
 // One bucket's way over the wire: encode, send, receive, decode. Runs on the communication thread.
 //
-// sum:    two-shot. The flat range is cut into one slice per rank; everyone encodes and sends each slice to its owner, who decodes and adds in
-//         rank order, encodes the mean once more and sends it to all. 2 n (N - 1) / N encoded elements per rank.
+// sum:    two-shot. The flat range is cut into one slice per rank; everyone encodes and sends each slice to its owner, who decodes and
+//         adds in rank order, encodes the mean once more and sends it to all. 2 n (N - 1) / N encoded elements per rank.
 // gather: every rank's payloads go to everyone, who decode and add in rank order. (N - 1) payloads per rank.
 // The owner too uses the decoded bytes, so all ranks end with the same bits.
 #pragma once
@@ -44,7 +44,7 @@ class Exchange::BucketRound {
   RoundInfo info_;
   compressors::Context context_;
   double encode_s_ = 0;
-  // Buffers live as long as the bucket: a round allocates nothing once it has run.
+  // Buffers live as long as the bucket: once it has run, a round allocates nothing of the size of its data.
   std::vector<std::byte> scratch_;
   std::vector<std::vector<std::byte>> outgoing_, incoming_;  // a frame per rank
   std::vector<float> sum_;

@@ -16,7 +16,8 @@ namespace thinwire::exchange {
 class ErrorFeedback {
  public:
   virtual ~ErrorFeedback() = default;
-  // How a codec is to encode scale * x[0..] of the flat range that starts at `begin`. The codec's encode() updates the state in its one pass.
+  // How a codec is to encode scale * x[0..] of the flat range that starts at `begin`. The codec's encode() updates the state in the
+  // same pass.
   virtual compressors::In compensate(size_t begin, const float* x, float scale) = 0;
   // State of one slot, to be saved and restored under the slot's name; empty when there is none.
   virtual std::span<float> state(Slot slot) = 0;

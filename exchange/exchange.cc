@@ -7,8 +7,13 @@
 namespace thinwire::exchange {
 
 Exchange::Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions& feedback, bool overlap, uint64_t seed)
-    : driver_(driver), table_(std::move(table)), feedback_(make_error_feedback(feedback, table_)), values_(table_.total_elems(), 0.0f),
-      overlap_(overlap), ready_(table_.slots().size(), false), missing_(table_.buckets().size(), 0) {
+    : driver_(driver),
+      table_(std::move(table)),
+      feedback_(make_error_feedback(feedback, table_)),
+      values_(table_.total_elems(), 0.0f),
+      overlap_(overlap),
+      ready_(table_.slots().size(), false),
+      missing_(table_.buckets().size(), 0) {
   const std::shared_ptr<const compressors::Codec> dense = compressors::CodecChoice().make();
   for (uint32_t b = 0; b < table_.buckets().size(); ++b) {
     rounds_.push_back(std::make_unique<BucketRound>(table_, b, driver_.size(), dense, seed));

@@ -44,9 +44,9 @@ class Exchange {
   std::span<float> values(Slot slot) { return std::span(values_).subspan(table_.offset(slot), table_.slots()[slot].elems()); }
 
   void begin(const RoundInfo& info);
-  void ready(Slot slot);       // once per slot and round
+  void ready(Slot slot);  // once per slot and round
   bool is_ready(Slot slot) const { return ready_[slot]; }
-  void finish();               // all slots must be ready
+  void finish();  // all slots must be ready
 
   const RoundTimes& last_times() const { return times_; }
   std::span<float> residual(Slot slot) { return feedback_->state(slot); }
@@ -66,8 +66,8 @@ class Exchange {
   RoundInfo info_;
   bool open_ = false;
   std::vector<bool> ready_;
-  std::vector<uint32_t> missing_;          // slots per bucket that are not ready
-  uint32_t next_bucket_ = 0;               // buckets before it are posted
+  std::vector<uint32_t> missing_;  // slots per bucket that are not ready
+  uint32_t next_bucket_ = 0;       // buckets before it are posted
   std::vector<std::future<void>> posted_;
   RoundTimes times_;
 };

@@ -9,7 +9,8 @@ void describe(config::Section& s, OuterOptions& o) {
 }
 
 void describe(config::Section& s, ExchangeOptions& o) {
-  s.choice("schedule", o.schedule, {"every_step", "local_steps"}, "every_step: gradients; local_steps: drift of the parameters (SparseLoCo, DiLoCo)");
+  s.choice("schedule", o.schedule, {"every_step", "local_steps"},
+           "every_step: gradients; local_steps: drift of the parameters (SparseLoCo, DiLoCo)");
   s.integer("every", o.every, {1, 1'000'000}, "local_steps: optimiser steps per round");
   s.section_or_name("outer", o.outer, "name", "local_steps: the optimiser that applies the mean drift");
   s.bytes("bucket", o.bucket_bytes, {4, int64_t{1} << 34}, "fp32 values that travel together");

@@ -11,7 +11,7 @@ namespace thinwire::exchange {
 struct OuterOptions {
   std::string name = "sgd";  // sgd | nesterov
   double lr = 1.0;
-  double momentum = 0.9;     // nesterov only
+  double momentum = 0.9;  // nesterov only
 };
 void describe(config::Section& section, OuterOptions& options);
 

@@ -1,7 +1,10 @@
 #include "exchange/plan.h"
 
+#include <map>
+
 #include "base/error.h"
 #include "base/text.h"
+#include "config/load.h"
 
 namespace thinwire::exchange {
 
@@ -12,19 +15,34 @@ void require_matches(const Rule& rule, const std::vector<ParameterShape>& parame
     if (glob_match(rule.match, parameter.name)) return;
     names.push_back(parameter.name);
   }
-  throw ConfigError("compress.rules: no parameter matches '" + rule.match + "'" + did_you_mean(rule.match, names) +
-                    "; names look like '" + (names.empty() ? "" : names.front()) + "'");
+  throw ConfigError("compress.rules: no parameter matches '" + rule.match + "'" + did_you_mean(rule.match, names) + "; names look like '" +
+                    (names.empty() ? "" : names.front()) + "'");
 }
+
+// One object for equal choices: the same codec under the same options, as a config would print them.
+class SharedCodecs {
+ public:
+  std::shared_ptr<const compressors::Codec> get(const compressors::CodecChoice& choice) {
+    config::Section options;
+    choice.makers.at(choice.codec)->describe_options(options);
+    auto& codec = made_[choice.codec + '\n' + config::print(options)];
+    if (!codec) codec = choice.make();
+    return codec;
+  }
+
+ private:
+  std::map<std::string, std::shared_ptr<const compressors::Codec>> made_;
+};
 }  // namespace
 
 std::vector<SlotSpec> plan_slots(const std::vector<ParameterShape>& parameters, const CompressOptions& options) {
-  compressors::CodecChoice dense_choice;  // `none`
-  const auto dense = dense_choice.make();
-  const std::shared_ptr<const compressors::Codec> standard = options.choice.codec == "none" ? dense : options.choice.make();
+  SharedCodecs codecs;
+  const auto dense = codecs.get(compressors::CodecChoice());
+  const auto standard = codecs.get(options.choice);
   std::vector<std::shared_ptr<const compressors::Codec>> of_rule;
   for (const auto& rule : options.rules) {
     require_matches(rule, parameters);
-    of_rule.push_back(rule.choice.codec == "none" ? dense : rule.choice.make());
+    of_rule.push_back(codecs.get(rule.choice));
   }
 
   std::vector<SlotSpec> slots;

@@ -15,32 +15,32 @@
 namespace thinwire::exchange {
 
 struct StepPlan {
-  uint64_t step = 0;        // from 1
+  uint64_t step = 0;  // from 1
   int64_t micro_batches = 1;
-  bool dense = false;       // warm-up: this step's exchange goes without codecs
-  bool last = false;        // of the run: whatever is outstanding is exchanged now
+  bool dense = false;  // warm-up: this step's exchange goes without codecs
+  bool last = false;   // of the run: whatever is outstanding is exchanged now
 };
 
 // A named piece of a schedule's state, for checkpoints.
 struct NamedState {
-  std::string name;          // "anchor/<parameter>"
-  Slot slot;                 // whose shape it has
+  std::string name;  // "anchor/<parameter>"
+  Slot slot;         // whose shape it has
   std::span<float> values;
 };
 
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  virtual void begin_step(const StepPlan& plan) = 0;    // gradients are zero afterwards
-  virtual void gradient_ready(Slot slot) = 0;           // in the last micro-batch, as backward finishes each
+  virtual void begin_step(const StepPlan& plan) = 0;  // gradients are zero afterwards
+  virtual void gradient_ready(Slot slot) = 0;         // in the last micro-batch, as backward finishes each
   // After backward: afterwards the gradients are what the optimiser is to use, the mean over micro-batches (and ranks, when they were
   // exchanged). Throws what the exchange throws.
   virtual void reduce() = 0;
-  virtual void end_step() = 0;                          // after the optimiser
-  virtual bool exchanged() const = 0;                   // did the step that just ended exchange?
-  virtual bool replicas_agree() const = 0;              // now: are parameters and optimiser state the same on all ranks by construction?
+  virtual void end_step() = 0;              // after the optimiser
+  virtual bool exchanged() const = 0;       // did the step that just ended exchange?
+  virtual bool replicas_agree() const = 0;  // now: are parameters and optimiser state the same on all ranks by construction?
   virtual bool optimizer_agrees() const = 0;
-  virtual std::vector<NamedState> state() = 0;          // equal on all ranks
+  virtual std::vector<NamedState> state() = 0;  // equal on all ranks
 
   std::span<float> gradient(Slot slot) { return exchange_.values(slot); }
   Exchange& exchange() { return exchange_; }

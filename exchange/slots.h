@@ -38,7 +38,7 @@ class SlotTable {
 
   const std::vector<SlotSpec>& slots() const { return slots_; }
   const std::vector<Bucket>& buckets() const { return buckets_; }
-  size_t offset(Slot slot) const { return offsets_[slot]; }     // in the flat array
+  size_t offset(Slot slot) const { return offsets_[slot]; }  // in the flat array
   uint32_t bucket_of(Slot slot) const { return bucket_of_[slot]; }
   size_t total_elems() const { return total_elems_; }
   uint64_t hash() const { return hash_; }

@@ -36,8 +36,9 @@ at::Tensor Block::attend(const at::Tensor& x, const Rotary& rotary) const {
   const auto split = [&](const at::Tensor& y, int64_t num_heads) {  // (B, T, H d) -> (B, H, T, d)
     return y.view({batch, tokens, num_heads, y.size(2) / num_heads}).transpose(1, 2);
   };
-  const auto mixed = at::scaled_dot_product_attention(rotary(split(q(x), heads)), rotary(split(k(x), kv_heads)), split(v(x), kv_heads), {},
-                                                      /*dropout_p=*/0.0, /*is_causal=*/true, /*scale=*/{}, /*enable_gqa=*/heads != kv_heads);
+  const auto mixed =
+      at::scaled_dot_product_attention(rotary(split(q(x), heads)), rotary(split(k(x), kv_heads)), split(v(x), kv_heads), {},
+                                       /*dropout_p=*/0.0, /*is_causal=*/true, /*scale=*/{}, /*enable_gqa=*/heads != kv_heads);
   return o(mixed.transpose(1, 2).reshape({batch, tokens, o.weight.size(1)}));
 }
 

@@ -44,10 +44,10 @@ class Llama : public Model {
   at::Tensor logits(const at::Tensor& tokens) const override;
   at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets) const override;
 
-  at::Tensor embed(const at::Tensor& tokens) const;                        // (B, T) -> (B, T, D)
+  at::Tensor embed(const at::Tensor& tokens) const;  // (B, T) -> (B, T, D)
   const std::vector<Block>& blocks() const { return blocks_; }
   const Rotary& rotary() const { return rotary_; }
-  at::Tensor head(const at::Tensor& hidden) const;                         // (B, T, D) -> (B, T, V)
+  at::Tensor head(const at::Tensor& hidden) const;  // (B, T, D) -> (B, T, V)
 
  private:
   at::Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
@@ -60,7 +60,7 @@ class Llama : public Model {
   at::Tensor embedding_;  // (V, D)
   std::vector<Block> blocks_;
   Norm final_norm_;
-  Projection lm_head_;    // shares embedding_ when tied
+  Projection lm_head_;  // shares embedding_ when tied
   Rotary rotary_;
 };
 

@@ -24,7 +24,8 @@ void describe(config::Section& s, ModelOptions& o) {
   s.real("init_std", o.init_std, {0, 10}, "standard deviation of initial weights");
   s.rule("heads", [&o]() -> std::optional<std::string> {
     if (o.d_model % (2 * o.heads) == 0) return std::nullopt;
-    return "d_model " + std::to_string(o.d_model) + " does not split into " + std::to_string(o.heads) + " heads of even width (rotary embedding turns pairs)";
+    return "d_model " + std::to_string(o.d_model) + " does not split into " + std::to_string(o.heads) +
+           " heads of even width (rotary embedding turns pairs)";
   });
   s.rule("kv_heads", [&o]() -> std::optional<std::string> {
     if (o.heads % o.kv_heads.value_or(o.heads) == 0) return std::nullopt;

@@ -14,9 +14,9 @@
 namespace thinwire::models {
 
 struct Parameter {
-  std::string name;      // as Hugging Face names it
-  at::Tensor value;      // fp32, contiguous
-  bool decays = true;    // weight decay applies: matrices, not norms
+  std::string name;    // as Hugging Face names it
+  at::Tensor value;    // fp32, contiguous
+  bool decays = true;  // weight decay applies: matrices, not norms
 };
 
 class Model {

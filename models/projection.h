@@ -15,8 +15,8 @@ class ProjectionOp {
 };
 
 struct Projection {
-  at::Tensor weight;                  // (out, in), no bias
-  std::shared_ptr<ProjectionOp> op;   // null: plain
+  at::Tensor weight;                 // (out, in), no bias
+  std::shared_ptr<ProjectionOp> op;  // null: plain
 
   at::Tensor operator()(const at::Tensor& x) const { return op ? op->apply(x, weight) : at::linear(x, weight); }
 };

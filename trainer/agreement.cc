@@ -25,7 +25,8 @@ std::map<std::string, std::string> parse_lines(const std::string& text) {
   std::map<std::string, std::string> facts;
   for (size_t at = 0; at < text.size();) {
     const size_t tab = text.find('\t', at), end = text.find('\n', at);
-    if (tab == std::string::npos || end == std::string::npos || tab > end) throw CommError("a rank sent a configuration that does not parse");
+    if (tab == std::string::npos || end == std::string::npos || tab > end)
+      throw CommError("a rank sent a configuration that does not parse");
     facts[text.substr(at, tab - at)] = text.substr(tab + 1, end - tab - 1);
     at = end + 1;
   }
@@ -73,7 +74,8 @@ void require_same(comm::Driver& driver, const std::map<std::string, std::string>
       std::vector<std::string> values;
       for (const auto& rank_facts : of_rank) values.push_back(rank_facts.contains(key) ? rank_facts.at(key) : "absent");
       if (values[r] == values[0]) continue;
-      throw CommError(fmt::format("ranks do not run the same thing: '{}' differs ({}); start every rank with the same files and program", key, by_value(values)));
+      throw CommError(fmt::format("ranks do not run the same thing: '{}' differs ({}); start every rank with the same files and program",
+                                  key, by_value(values)));
     }
   }
 }
@@ -87,7 +89,8 @@ void require_same_bits(comm::Driver& driver, int64_t step, const std::vector<std
       values.push_back(fmt::format("{:016x}", load_le<uint64_t>(bytes.data() + i * sizeof(uint64_t))));
     }
     if (std::equal(values.begin() + 1, values.end(), values.begin())) continue;
-    throw Error(ExitCode::other, fmt::format("replicas have drifted apart at step {}: '{}' has different bits ({})", step, names[i], by_value(values)));
+    throw Error(ExitCode::other,
+                fmt::format("replicas have drifted apart at step {}: '{}' has different bits ({})", step, names[i], by_value(values)));
   }
 }
 

@@ -16,8 +16,7 @@ namespace thinwire::trainer {
 std::vector<std::vector<std::byte>> gather_bytes(comm::Driver& driver, const char* what, ConstBytes mine, size_t max_bytes_each);
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-std::vector<T> gather_values(comm::Driver& driver, const char* what, const T& mine) {
+requires std::is_trivially_copyable_v<T> std::vector<T> gather_values(comm::Driver& driver, const char* what, const T& mine) {
   std::vector<T> values;
   for (const auto& bytes : gather_bytes(driver, what, std::as_bytes(std::span(&mine, 1)), sizeof(T))) {
     if (bytes.size() != sizeof(T)) throw CommError(std::string("a rank sent ") + std::to_string(bytes.size()) + " bytes for " + what);

@@ -23,8 +23,13 @@ Batch make_batch(std::span<const uint8_t> split, std::span<const int64_t> starts
 
 TrainBatches::TrainBatches(const data::Corpus& corpus, uint64_t seed, int64_t context, int64_t micro_batch, int64_t micro_batches, int rank,
                            int world)
-    : corpus_(corpus), sampler_(seed, static_cast<int64_t>(corpus.train.size()), context), context_(context), micro_batch_(micro_batch),
-      micro_batches_(micro_batches), rank_(rank), world_(world) {}
+    : corpus_(corpus),
+      sampler_(seed, static_cast<int64_t>(corpus.train.size()), context),
+      context_(context),
+      micro_batch_(micro_batch),
+      micro_batches_(micro_batches),
+      rank_(rank),
+      world_(world) {}
 
 Batch TrainBatches::get(int64_t step, int64_t micro) const {
   const int64_t block = rank_ * micro_batches_ + micro;

@@ -46,7 +46,8 @@ std::string generate(const models::Model& model, const data::Tokenizer& tokenize
     const auto probabilities = best.softmax(0);
     double left = draw.uniform(static_cast<uint64_t>(i));
     int64_t pick = 0;
-    for (; pick + 1 < probabilities.size(0) && left >= probabilities[pick].item<double>(); ++pick) left -= probabilities[pick].item<double>();
+    for (; pick + 1 < probabilities.size(0) && left >= probabilities[pick].item<double>(); ++pick)
+      left -= probabilities[pick].item<double>();
     tokens.push_back(static_cast<int32_t>(ids[pick].item<int64_t>()));
   }
   return tokenizer.decode(tokens);

@@ -16,8 +16,10 @@ struct Validation {
   double bits_per_byte = 0;  // comparable between tokenizers
 };
 
-// All ranks share the batches out among themselves; each evaluates its own parameters, which agree whenever the schedule has just exchanged.
-Validation evaluate(const models::Model& model, const data::Corpus& corpus, const EvalOptions& options, int64_t micro_batch, comm::Driver& driver);
+// All ranks share the batches out among themselves; each evaluates its own parameters, which agree whenever the schedule has just
+// exchanged.
+Validation evaluate(const models::Model& model, const data::Corpus& corpus, const EvalOptions& options, int64_t micro_batch,
+                    comm::Driver& driver);
 
 struct SamplingOptions {
   double temperature = 0.7;

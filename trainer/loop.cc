@@ -37,8 +37,8 @@ Loop::Loop(Parts& parts)
     : parts_(parts),
       batches_(parts.corpus, static_cast<uint64_t>(parts.options.run.seed), parts.options.model.context, parts.options.data.micro_batch,
                parts.micro_batches, parts.driver.rank(), parts.driver.size()),
-      metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(parts.options),
-               parts.corpus.synthetic),
+      metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every,
+               tokens_per_step(parts.options), parts.corpus.synthetic),
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())) {
   exchange::attach(values_of(*parts.model), *parts.schedule, armed_);
   parts_.optimizer = std::make_unique<AdamW>(parts.options.optim, parts.model->parameters());  // needs the gradients just attached
@@ -110,8 +110,10 @@ void Loop::require_finite(const StepResult& result, int64_t step) const {
   for (exchange::Slot slot = 0; slot < parts_.model->parameters().size(); ++slot) {
     for (const float g : parts_.schedule->gradient(slot)) {
       if (!std::isfinite(g)) {
-        throw NonFiniteError(fmt::format("non-finite gradient of '{}' {}: {} (loss {}); a lower optim.lr, a longer optim.warmup or optim.clip "
-                                         "usually helps", parts_.model->parameters()[slot].name, where, g, result.loss));
+        throw NonFiniteError(
+            fmt::format("non-finite gradient of '{}' {}: {} (loss {}); a lower optim.lr, a longer optim.warmup or optim.clip "
+                        "usually helps",
+                        parts_.model->parameters()[slot].name, where, g, result.loss));
       }
     }
   }
@@ -185,7 +187,8 @@ void Loop::save(int64_t step) {
   const auto start = Clock::now();
   try {
     const auto& hash = parts_.request.resolved_yaml;
-    parts_.store->save(step, state(step), {parts_.location.directory.filename(), to_hex(hash64(hash)), parts_.request.version, parts_.request.config},
+    parts_.store->save(step, state(step),
+                       {parts_.location.directory.filename(), to_hex(hash64(hash)), parts_.request.version, parts_.request.config},
                        parts_.options.checkpoint.keep);
     last_saved_ = step;
     last_save_failed_ = false;
@@ -210,7 +213,8 @@ void Loop::resume() {
   auto restored = state(*newest);
   parts_.store->load(*newest, restored);
   if (restored.numbers.at("data/hash") != static_cast<int64_t>(parts_.corpus.hash)) {
-    throw CheckpointError(fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *newest));
+    throw CheckpointError(
+        fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *newest));
   }
   ledger_.restore(ledger_state_);
   step_ = last_saved_ = restored.numbers.at("step");
@@ -224,12 +228,15 @@ void Loop::refuse_other_config(const std::map<std::string, std::string>& saved, 
   keys.insert(parts_.request.config.begin(), parts_.request.config.end());
   for (const auto& [key, unused] : keys) {
     const auto before = saved.find(key), now = parts_.request.config.find(key);
-    const std::string was = before == saved.end() ? "absent" : before->second, is = now == parts_.request.config.end() ? "absent" : now->second;
+    const std::string was = before == saved.end() ? "absent" : before->second,
+                      is = now == parts_.request.config.end() ? "absent" : now->second;
     if (was != is && !may_change_on_resume(key)) differences.push_back(fmt::format("  {}: checkpoint {}, config {}", key, was, is));
   }
   if (differences.empty()) return;
-  throw CheckpointError(fmt::format("the checkpoint of step {} belongs to another configuration:\n{}\nresume with the same values, or start a new "
-                                    "run with another run.name", step, join(differences, "\n")));
+  throw CheckpointError(
+      fmt::format("the checkpoint of step {} belongs to another configuration:\n{}\nresume with the same values, or start a new "
+                  "run with another run.name",
+                  step, join(differences, "\n")));
 }
 
 void Loop::finish() {
@@ -249,8 +256,8 @@ void Loop::finish() {
   log::info("\nsample (also in {}):\n{}\n", path.string(), printable);
   if (ratio) {
     const double sent = static_cast<double>(ledger_.state()[0]), dense = ledger_.dense_bytes() * static_cast<double>(ledger_.state()[1]);
-    log::info("sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: ratio_total {:.1f}", human_bytes(sent),
-              ledger_.state()[1], human_bytes(dense), *ratio);
+    log::info("sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: ratio_total {:.1f}",
+              human_bytes(sent), ledger_.state()[1], human_bytes(dense), *ratio);
   }
   log::info("done: val_bpb {:.4f}, run directory {}", val_bpb_.value_or(NAN), parts_.location.directory.string());
 }

@@ -113,13 +113,15 @@ void Metrics::train(const StepRecord& r, const WireLedger& ledger) {
                                {"synthetic", synthetic_}}
             .dump());
   const auto ms = [&](double StepTimes::*field) { return mean(field) * 1e3; };
-  log::info("{}step {}/{}  loss {:.4f}  gnorm {:.2f}  lr {:.1e}  tok/s {}  step {:.0f}ms (fwd+bwd {:.0f}, encode {:.0f}, wire {:.0f} exposed {:.0f}, opt {:.0f})"
-            "  sent {}/step{}  mem {}  eta {}",
-            synthetic_ ? "[synthetic data] " : "", r.step, run_steps_, r.loss, r.grad_norm, r.lr, with_thousands(static_cast<int64_t>(tokens_per_s)),
-            step_s * 1e3, ms(&StepTimes::forward_backward_s), ms(&StepTimes::encode_s), ms(&StepTimes::wire_s), ms(&StepTimes::exposed_comm_s),
-            ms(&StepTimes::optimizer_s), human_bytes(static_cast<double>(interval.sent_bytes) / steps),
-            ledger.ratio() ? fmt::format(" x{:.1f}", *ledger.ratio()) : "", human_bytes(static_cast<double>(mem_bytes)),
-            human_duration(step_s * static_cast<double>(run_steps_ - r.step)));
+  log::info(
+      "{}step {}/{}  loss {:.4f}  gnorm {:.2f}  lr {:.1e}  tok/s {}  step {:.0f}ms (fwd+bwd {:.0f}, encode {:.0f}, wire {:.0f} exposed "
+      "{:.0f}, opt {:.0f})"
+      "  sent {}/step{}  mem {}  eta {}",
+      synthetic_ ? "[synthetic data] " : "", r.step, run_steps_, r.loss, r.grad_norm, r.lr,
+      with_thousands(static_cast<int64_t>(tokens_per_s)), step_s * 1e3, ms(&StepTimes::forward_backward_s), ms(&StepTimes::encode_s),
+      ms(&StepTimes::wire_s), ms(&StepTimes::exposed_comm_s), ms(&StepTimes::optimizer_s),
+      human_bytes(static_cast<double>(interval.sent_bytes) / steps), ledger.ratio() ? fmt::format(" x{:.1f}", *ledger.ratio()) : "",
+      human_bytes(static_cast<double>(mem_bytes)), human_duration(step_s * static_cast<double>(run_steps_ - r.step)));
 }
 
 void Metrics::validation(int64_t step, double loss, double bits_per_byte) {

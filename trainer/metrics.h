@@ -27,7 +27,8 @@ class WireLedger {
  public:
   // dense_bytes_per_step: 8 n (N - 1) / N for n parameters on N ranks.
   explicit WireLedger(double dense_bytes_per_step) : dense_per_step_(dense_bytes_per_step) {}
-  // What was said before the first step (agreements, checks) counts for the run but for no step. Totals are since the start of this process.
+  // What was said before the first step (agreements, checks) counts for the run but for no step. Totals are since the start of this
+  // process.
   void count_setup(uint64_t sent_total, uint64_t received_total);
   // Called at the end of each step. `round_ended`: this step exchanged.
   void end_step(uint64_t sent_total, uint64_t received_total, bool round_ended);
@@ -54,12 +55,13 @@ class WireLedger {
 class Metrics {
  public:
   // Appends to run_directory/metrics.jsonl on rank 0; elsewhere everything is silent. `synthetic` marks every console line.
-  Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step, bool synthetic);
+  Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
+          bool synthetic);
 
   bool due(int64_t step) const { return step == first_step_ || step % log_every_ == 0 || step == run_steps_; }
   void started(int64_t first_step) { first_step_ = first_step; }
-  void add(const StepTimes& times, uint64_t sent_bytes);                    // every step
-  void train(const StepRecord& record, const WireLedger& ledger);           // when due: means over the steps since the last record
+  void add(const StepTimes& times, uint64_t sent_bytes);           // every step
+  void train(const StepRecord& record, const WireLedger& ledger);  // when due: means over the steps since the last record
   void validation(int64_t step, double loss, double bits_per_byte);
   void event(int64_t step, const std::string& what, const std::string& detail);
 

@@ -34,8 +34,8 @@ void AdamW::step(int64_t step, double lr) {
   for (auto& group : groups_) {
     if (group.parameters.empty()) continue;
     for (auto& count : group.steps) count.fill_(static_cast<double>(step));
-    at::_fused_adamw_(group.parameters, group.gradients, group.first, group.second, {}, group.steps, lr, options_.betas[0], options_.betas[1],
-                      group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
+    at::_fused_adamw_(group.parameters, group.gradients, group.first, group.second, {}, group.steps, lr, options_.betas[0],
+                      options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
   }
 }
 

@@ -52,7 +52,9 @@ void describe(config::Section& s, EvalOptions& o) {
   s.integer("batches", o.batches, {1, 1'000'000}, "of micro_batch windows of the validation split");
 }
 
-void describe(config::Section& s, LogOptions& o) { s.integer("every", o.every, {1, INT64_MAX}, "steps between console lines and metrics records"); }
+void describe(config::Section& s, LogOptions& o) {
+  s.integer("every", o.every, {1, INT64_MAX}, "steps between console lines and metrics records");
+}
 
 void describe(config::Section& s, Options& o) {
   s.section("run", o.run, "the run as a whole");
@@ -73,7 +75,8 @@ int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
   if (data.global_batch % unit == 0) return data.global_batch / unit;
   const int64_t below = data.global_batch / unit * unit, above = below + unit;
   throw ConfigError(fmt::format("data.global_batch {} is not a multiple of data.micro_batch {} x {} ranks = {}; the nearest that are: {}",
-                                data.global_batch, data.micro_batch, world, unit, below > 0 ? fmt::format("{} and {}", below, above) : std::to_string(above)));
+                                data.global_batch, data.micro_batch, world, unit,
+                                below > 0 ? fmt::format("{} and {}", below, above) : std::to_string(above)));
 }
 
 bool may_change_on_resume(const std::string& key) {

@@ -13,14 +13,14 @@
 namespace thinwire::trainer {
 
 struct RunOptions {
-  std::string name = "auto";       // auto: <config>-<date>-<time>
+  std::string name = "auto";  // auto: <config>-<date>-<time>
   std::string dir = "runs";
   int64_t seed = 1;
   int64_t steps = 300;
-  std::string device = "auto";     // auto | cpu
+  std::string device = "auto";  // auto | cpu
   std::string precision = "fp32";
-  int64_t threads = 1;             // of LibTorch within an operation
-  int64_t verify_every = 0;        // steps; compares parameter hashes over all ranks; 0: never
+  int64_t threads = 1;       // of LibTorch within an operation
+  int64_t verify_every = 0;  // steps; compares parameter hashes over all ranks; 0: never
 };
 void describe(config::Section& section, RunOptions& options);
 
@@ -30,21 +30,21 @@ struct OptimOptions {
   std::vector<double> betas = {0.9, 0.95};
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double clip = 1.0;               // global norm; 0: off
+  double clip = 1.0;  // global norm; 0: off
   config::Amount warmup{config::Amount::Unit::fraction, 0.1};
-  std::string schedule = "cosine"; // cosine | constant
-  double final_lr = 0.1;           // of lr, where cosine ends
+  std::string schedule = "cosine";  // cosine | constant
+  double final_lr = 0.1;            // of lr, where cosine ends
 };
 void describe(config::Section& section, OptimOptions& options);
 
 struct ParallelOptions {
-  std::optional<int64_t> dp;       // auto: the world of the launcher, or 1
+  std::optional<int64_t> dp;  // auto: the world of the launcher, or 1
 };
 void describe(config::Section& section, ParallelOptions& options);
 
 struct EvalOptions {
-  int64_t every = 100;             // steps; 0: only at the end
-  int64_t batches = 20;            // of micro_batch windows, spread over the validation split
+  int64_t every = 100;   // steps; 0: only at the end
+  int64_t batches = 20;  // of micro_batch windows, spread over the validation split
 };
 void describe(config::Section& section, EvalOptions& options);
 
@@ -72,7 +72,8 @@ struct Options {
 };
 void describe(config::Section& root, Options& options);
 
-// Forward passes of one rank per optimiser step. ConfigError with the equation and the nearest valid global batches when it does not come out.
+// Forward passes of one rank per optimiser step. ConfigError with the equation and the nearest valid global batches when it does not come
+// out.
 int64_t micro_batches_per_rank(const data::DataOptions& data, int world);
 
 // Keys whose change does not alter the trajectory, so that a resume may change them.

@@ -50,7 +50,8 @@ RunLocation locate_checkpoint(const fs::path& given) {
     return {fs::absolute(path).parent_path().parent_path(), std::stoll(name.substr(5)), true};
   }
   if (!fs::is_directory(path / "checkpoints")) {
-    throw CheckpointError(fmt::format("--resume {}: has no 'checkpoints' folder; name a run directory or one of its checkpoints/step-N", given.string()));
+    throw CheckpointError(
+        fmt::format("--resume {}: has no 'checkpoints' folder; name a run directory or one of its checkpoints/step-N", given.string()));
   }
   return {path, std::nullopt, true};
 }
@@ -73,11 +74,14 @@ void prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
     }
     if (fs::exists(directory) && !fs::is_empty(directory)) {
       if (if_occupied == IfOccupied::refuse) {
-        throw ConfigError(fmt::format("the run directory {} is not empty; go on with it by --resume auto, replace it by --overwrite, or choose "
-                                      "another run.name", directory.string()));
+        throw ConfigError(
+            fmt::format("the run directory {} is not empty; go on with it by --resume auto, replace it by --overwrite, or choose "
+                        "another run.name",
+                        directory.string()));
       }
       if (if_occupied == IfOccupied::overwrite) {
-        for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"}) fs::remove_all(directory / ours);
+        for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"})
+          fs::remove_all(directory / ours);
       }
     }
     fs::create_directories(directory);

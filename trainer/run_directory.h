@@ -21,8 +21,8 @@ struct RunLocation {
   bool may_resume = false;
 };
 
-// Decides the directory; touches nothing. `stem` is the config file's name, for `name: auto`; with --resume auto that is the newest directory
-// of that stem. CheckpointError when --resume names something that is not there.
+// Decides the directory; touches nothing. `stem` is the config file's name, for `name: auto`; with --resume auto that is the newest
+// directory of that stem. CheckpointError when --resume names something that is not there.
 RunLocation locate_run(const RunOptions& options, const Resume& resume, const std::string& stem);
 
 // Makes the directory. One that is not empty is a ConfigError that names --resume and --overwrite, unless the run may resume there; with

@@ -10,7 +10,8 @@ namespace {
 std::span<std::byte> memory_of(const at::Tensor& tensor) { return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()}; }
 }  // namespace
 
-checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule, std::array<int64_t, 4>& totals) {
+checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule,
+                            std::array<int64_t, 4>& totals) {
   checkpoint::State state;
   const Scope of_parameters = schedule.replicas_agree() ? Scope::replicated : Scope::per_rank;
   const Scope of_optimizer = schedule.optimizer_agrees() ? Scope::replicated : Scope::per_rank;
@@ -22,14 +23,18 @@ checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, 
     state.tensors.push_back({"optim/exp_avg/" + name, DType::f32, shape, memory_of(optimizer.moments()[i].first), of_optimizer});
     state.tensors.push_back({"optim/exp_avg_sq/" + name, DType::f32, shape, memory_of(optimizer.moments()[i].second), of_optimizer});
     const auto residual = schedule.exchange().residual(static_cast<exchange::Slot>(i));
-    if (!residual.empty()) state.tensors.push_back({"residual/" + name, DType::f32, shape, std::as_writable_bytes(residual), Scope::per_rank});
+    if (!residual.empty())
+      state.tensors.push_back({"residual/" + name, DType::f32, shape, std::as_writable_bytes(residual), Scope::per_rank});
   }
   for (const auto& piece : schedule.state()) {
-    state.tensors.push_back({"schedule/" + piece.name, DType::f32, parameters[piece.slot].value.sizes().vec(), std::as_writable_bytes(piece.values),
-                             Scope::replicated});
+    state.tensors.push_back({"schedule/" + piece.name, DType::f32, parameters[piece.slot].value.sizes().vec(),
+                             std::as_writable_bytes(piece.values), Scope::replicated});
   }
-  state.tensors.push_back({"metrics/wire_totals", DType::i64, {static_cast<int64_t>(totals.size())},
-                           std::as_writable_bytes(std::span(totals)), Scope::per_rank});
+  state.tensors.push_back({"metrics/wire_totals",
+                           DType::i64,
+                           {static_cast<int64_t>(totals.size())},
+                           std::as_writable_bytes(std::span(totals)),
+                           Scope::per_rank});
   return state;
 }
 

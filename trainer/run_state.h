@@ -14,6 +14,7 @@ namespace thinwire::trainer {
 //   optim/exp_avg/..., optim/exp_avg_sq/...  likewise
 //   residual/<parameter>                     each rank's own
 //   schedule/...                             the schedule's state, replicated
-checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule, std::array<int64_t, 4>& totals);
+checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule,
+                            std::array<int64_t, 4>& totals);
 
 }  // namespace thinwire::trainer

@@ -26,7 +26,9 @@ RunLocation agree_on_location(comm::Driver& driver, const Options& options, cons
   const std::string step = broadcast_text(driver, "locating the run", location.step ? std::to_string(*location.step) : "");
   location.step = step.empty() ? std::nullopt : std::optional<int64_t>(std::stoll(step));
   on_rank_zero(driver, "preparing the run directory", [&] {
-    prepare_directory(location.directory, location.may_resume ? IfOccupied::keep : request.overwrite ? IfOccupied::overwrite : IfOccupied::refuse);
+    prepare_directory(location.directory, location.may_resume ? IfOccupied::keep
+                                          : request.overwrite ? IfOccupied::overwrite
+                                                              : IfOccupied::refuse);
   });
   return location;
 }
@@ -60,7 +62,8 @@ void write_run_files(const Parts& parts, const comm::Transport& transport, const
                                                                            {"params", parts.model->num_parameters()},
                                                                            {"config_hash", to_hex(hash64(request.resolved_yaml))},
                                                                            {"data_hash", to_hex(parts.corpus.hash)}}
-                                                        .dump(2) + "\n");
+                                                            .dump(2) +
+                                                        "\n");
 }
 
 std::vector<std::string> host_names(comm::Driver& driver) {
@@ -76,18 +79,20 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   const Options& o = parts.options;
   const int world = parts.driver.size();
   std::map<std::string, int64_t> elems_by_codec;
-  for (const auto& slot : parts.exchange->table().slots()) elems_by_codec[std::string(slot.codec->name())] += static_cast<int64_t>(slot.elems());
+  for (const auto& slot : parts.exchange->table().slots())
+    elems_by_codec[std::string(slot.codec->name())] += static_cast<int64_t>(slot.elems());
   std::vector<std::string> codecs;
   for (const auto& [codec, elems] : elems_by_codec) codecs.push_back(codec + " " + with_thousands(elems));
-  const std::string schedule = o.exchange.schedule == "local_steps" ? fmt::format("local_steps, every {} steps, outer {} lr {}", o.exchange.every,
-                                                                                  o.exchange.outer.name, o.exchange.outer.lr)
-                                                                    : "every_step";
+  const std::string schedule =
+      o.exchange.schedule == "local_steps"
+          ? fmt::format("local_steps, every {} steps, outer {} lr {}", o.exchange.every, o.exchange.outer.name, o.exchange.outer.lr)
+          : "every_step";
   log::info("run        {}", parts.location.directory.string());
   log::info("ranks      {} over {}, {} thread{} each", world, transport.name(), o.run.threads, o.run.threads == 1 ? "" : "s");
   log::info("model      {} with {} parameters, context {}", o.model.type, with_thousands(parts.model->num_parameters()), o.model.context);
   log::info("data       {}", parts.corpus.description);
-  log::info("batch      {} sequences = {} ranks x {} micro-batches x {}; {} tokens per step", o.data.global_batch, world, parts.micro_batches,
-            o.data.micro_batch, with_thousands(o.data.global_batch * o.model.context));
+  log::info("batch      {} sequences = {} ranks x {} micro-batches x {}; {} tokens per step", o.data.global_batch, world,
+            parts.micro_batches, o.data.micro_batch, with_thousands(o.data.global_batch * o.model.context));
   log::info("exchange   {}; {} buckets; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
             join(codecs, ", "), o.compress.error_feedback.name);
 }
@@ -100,13 +105,24 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
 
   const int64_t micro_batches = micro_batches_per_rank(options.data, driver.size());
   const auto seed = static_cast<uint64_t>(options.run.seed);
-  Parts parts{options, request, driver, agree_on_location(driver, options, request), micro_batches, data::make_tokenizer(options.data.tokenizer),
-              data::load_corpus(options.data, seed, options.model.context), nullptr, nullptr, nullptr, nullptr, nullptr};
+  Parts parts{options,
+              request,
+              driver,
+              agree_on_location(driver, options, request),
+              micro_batches,
+              data::make_tokenizer(options.data.tokenizer),
+              data::load_corpus(options.data, seed, options.model.context),
+              nullptr,
+              nullptr,
+              nullptr,
+              nullptr,
+              nullptr};
   log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
   parts.model = models::make_model(options.model, parts.tokenizer->vocab_size(), seed);
   exchange::SlotTable table(slots_of(*parts.model, options.compress), options.exchange.bucket_bytes);
   require_same(driver, {{"data (hash)", to_hex(parts.corpus.hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
-  parts.exchange = std::make_unique<exchange::Exchange>(driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed);
+  parts.exchange =
+      std::make_unique<exchange::Exchange>(driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed);
   parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
   parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", driver);
 

@@ -16,11 +16,11 @@ namespace thinwire::trainer {
 struct RunRequest {
   Resume resume;
   bool overwrite = false;
-  std::string config_stem = "run";             // for run.name: auto
-  std::string resolved_yaml;                   // what config.yaml will hold
-  std::map<std::string, std::string> config;   // flattened, for comparisons between ranks and with checkpoints
+  std::string config_stem = "run";            // for run.name: auto
+  std::string resolved_yaml;                  // what config.yaml will hold
+  std::map<std::string, std::string> config;  // flattened, for comparisons between ranks and with checkpoints
   std::vector<std::string> argv;
-  std::string version, build;                  // of the program
+  std::string version, build;  // of the program
 };
 
 // ok, checkpoint (trained to the end, but the last save failed), or requeue (stopped by a signal after a good checkpoint).

@@ -198,6 +198,7 @@ void MpiChannel::fail(ExitCode code, std::string why) {
   mark_mpi_unclean();
 }
 
+// Peers are told before own waiters wake: these then free what MPI may still be sending, and telling moves those sends along.
 void MpiChannel::abort(ExitCode code, std::string_view why) noexcept {
   try {
     {
@@ -205,9 +206,13 @@ void MpiChannel::abort(ExitCode code, std::string_view why) noexcept {
       if (aborted_) return;
       aborted_ = true;
     }
-    fail(code, "rank " + std::to_string(member(rank_)) + ": " + std::string(why));
     abort_line_.tell_all(code, why);
   } catch (...) {  // no memory for the text, or MPI is broken: mpirun or the deadline ends the peers
+  }
+  try {
+    fail(code, "rank " + std::to_string(member(rank_)) + ": " + std::string(why));
+  } catch (...) {
+    dead_ = true;
   }
 }
 

@@ -14,7 +14,8 @@
 namespace thinwire::comm {
 
 // MPI_Init_thread and MPI_Finalize; one per process, made before any channel and destroyed after all of them. Finalizing waits for the
-// peers, so the destructor leaves it out once a channel has been aborted; mpirun then ends the job when this process exits.
+// peers, so the destructor leaves it out once a channel has been aborted, and while an exception passes; mpirun then ends the job when
+// this process exits.
 class MpiSession {
  public:
   MpiSession();  // CommError when MPI cannot start or lacks MPI_THREAD_MULTIPLE

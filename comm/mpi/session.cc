@@ -1,6 +1,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 
 #include "comm/mpi/call.h"
 #include "comm/mpi/mpi.h"
@@ -25,7 +26,7 @@ MpiSession::MpiSession() {
 }
 
 MpiSession::~MpiSession() {
-  if (!mpi_is_unclean()) MPI_Finalize();
+  if (!mpi_is_unclean() && std::uncaught_exceptions() == 0) MPI_Finalize();
 }
 
 int MpiSession::world_rank() const {

@@ -1,13 +1,16 @@
 // The transport suite over MPI, one process per rank:  mpirun -n 4 mpi_suite
 //
-// The first failure of any rank is printed and ends the whole run with its exit code 1. `mpi_suite RANK` fails on purpose on that rank.
+// The first failure of any rank is printed and ends the whole run with exit code 1. `mpi_suite fail RANK` fails on purpose on that rank;
+// `mpi_suite throw RANK` leaves main by a DataError there while the others open a channel.
 #include <mpi.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "comm/mpi/mpi.h"
 #include "tests/support/transport_suite.h"
@@ -27,20 +30,28 @@ void run_case(const test::TransportCase& one, comm::Transport& transport, size_t
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
   if (transport.world_rank() == 0) std::printf("ok %-48s parts of %8zu bytes %7.1f ms\n", one.name, limit_bytes, took.count());
 }
+
+void run(const std::string& on_purpose, int victim) {
+  const comm::MpiSession session;
+  log::set_rank(session.world_rank());
+  if (session.world_rank() == victim) {
+    const auto transport = comm::make_mpi_transport();
+    if (on_purpose == "throw") throw DataError("no data on this rank");
+    run_case({"OnPurpose", [](comm::Transport&) { throw std::runtime_error("as asked"); }}, *transport, 0);
+  }
+  for (const size_t limit_bytes : {comm::kMpiMessageLimitBytes, size_t{1000}}) {
+    const auto transport = comm::make_mpi_transport(limit_bytes);
+    for (const auto& one : test::transport_cases()) run_case(one, *transport, limit_bytes);
+  }
+}
 }  // namespace
 
 int main(int argc, char** argv) {
-  {
-    const comm::MpiSession session;
-    log::set_rank(session.world_rank());
-    if (argc > 1 && std::atoi(argv[1]) == session.world_rank()) {
-      const auto transport = comm::make_mpi_transport();
-      run_case({"OnPurpose", [](comm::Transport&) { throw std::runtime_error("as asked"); }}, *transport, 0);
-    }
-    for (const size_t limit_bytes : {comm::kMpiMessageLimitBytes, size_t{1000}}) {
-      const auto transport = comm::make_mpi_transport(limit_bytes);
-      for (const auto& one : test::transport_cases()) run_case(one, *transport, limit_bytes);
-    }
+  try {
+    run(argc > 2 ? argv[1] : "", argc > 2 ? std::atoi(argv[2]) : -1);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return static_cast<int>(e.code());
   }
   // The session leaves MPI running after the aborts that the suite provokes; here all ranks are known to be well.
   int finalized = 0;

@@ -62,9 +62,9 @@ void deadline_names_the_absent_peer(Transport& transport) {
 }
 
 void job_that_throws_ends_it_on_all_ranks(Transport& transport) {
+  const std::string text = "the loss of step 3 is NaN";
   Driver driver(transport, kPatience_s);
   const int last = driver.size() - 1;
-  const std::string text = "the loss of step 3 is NaN";
   auto done = driver.post("exchange", [&](Wire& wire) {
     if (wire.rank() == last) throw NonFiniteError(text);
     barrier(wire);
@@ -88,9 +88,9 @@ void job_that_throws_ends_it_on_all_ranks(Transport& transport) {
 
 void abort_of_the_training_thread_ends_a_waiting_job(Transport& transport) {
   if (transport.world_size() == 1) return;
+  std::promise<void> started;
   Driver driver(transport, kPatience_s);
   const int last = driver.size() - 1;
-  std::promise<void> started;
   auto waiting = driver.post("exchange", [&](Wire& wire) {
     started.set_value();
     std::byte byte{};

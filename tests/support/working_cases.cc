@@ -252,8 +252,8 @@ void counters_follow_the_formulas(Transport& transport) {
 }
 
 void driver_runs_jobs_in_the_order_posted(Transport& transport) {
-  Driver driver(transport, kPatience_s);
   std::vector<int> order;
+  Driver driver(transport, kPatience_s);
   std::vector<std::future<void>> done;
   for (int i = 0; i < 20; ++i) {
     done.push_back(driver.post(fmt::format("job {}", i), [&order, i](Wire& wire) {

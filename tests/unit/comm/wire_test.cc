@@ -64,7 +64,7 @@ TEST(Wire, DeadlineCountsFromTheLastProgress) {
   ScriptedChannel channel;
   channel.answer = [](int poll) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    return poll < 30 ? pending({1}, static_cast<uint64_t>(poll)) : done();  // 300 ms in all, never 150 ms without progress
+    return poll < 30 ? pending({1}, static_cast<uint64_t>(poll / 2)) : done();  // 300 ms in all, never 150 ms without progress
   };
   Wire wire(channel, 0.15);
   Op op = receive();

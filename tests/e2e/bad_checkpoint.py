@@ -1,0 +1,210 @@
+"""Run directories that are occupied, and checkpoints that are absent, incomplete, damaged or of another run. Message and exit code of each."""
+import pathlib
+import resource
+import shutil
+import signal
+import tempfile
+
+import thinwire
+
+USAGE, CHECKPOINT = 2, 4
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+class RunDirectory(thinwire.Case):
+    def test_an_occupied_one_is_refused_and_left_alone(self):
+        self.train("run.steps=2")
+        before = (self.run_of().path / "metrics.jsonl").read_bytes()
+        self.refused(USAGE, "runs/run", "--resume", "--overwrite")
+        self.assertEqual((self.run_of().path / "metrics.jsonl").read_bytes(), before)
+
+    def test_overwrite_starts_from_step_1_without_a_trace_of_the_earlier_run(self):
+        self.train("run.steps=4", "checkpoint.every=1")
+        self.train("run.steps=2", options=["--overwrite"])
+        run = self.run_of()
+        self.assertEqual([record["step"] for record in run.records("train")], [1, 2])
+        self.assertEqual(run.steps_saved(), [2])
+
+    def test_overwrite_leaves_files_that_are_not_of_a_run(self):
+        self.train("run.steps=1")
+        (self.run_of().path / "notes.txt").write_text("mine")
+        self.train("run.steps=1", options=["--overwrite"])
+        self.assertTrue((self.run_of().path / "notes.txt").exists())
+
+    def test_one_that_is_a_file_is_refused(self):
+        (self.folder / "runs").mkdir()
+        (self.folder / "runs" / "run").touch()
+        self.refused(USAGE, "runs/run", "file", options=["--overwrite"])
+
+    def test_a_name_that_leads_out_of_the_directory_is_refused(self):
+        self.refused(USAGE, "run.name", "../x", name="../x")
+
+    def test_without_a_name_the_config_and_the_time_make_one(self):
+        self.train("run.steps=1", name="auto")
+        self.assertRegex(next((self.folder / "runs").iterdir()).name, r"^small-\d{8}-\d{6}$")
+
+
+class Resume(thinwire.Case):
+    """On copies of one run of 20 steps, one rank, that saved steps 10 and 20."""
+
+    saved = None
+
+    def setUp(self):
+        super().setUp()
+        if Resume.saved is None:
+            folder = tempfile.TemporaryDirectory(prefix="thinwire-e2e-")
+            self.addClassCleanup(folder.cleanup)
+            self.train()
+            shutil.copytree(self.folder / "runs", pathlib.Path(folder.name) / "runs")
+            Resume.saved = pathlib.Path(folder.name)
+        self.kept = self.run_of()
+        self.start_afresh()
+
+    def start_afresh(self):
+        shutil.rmtree(self.folder / "runs", ignore_errors=True)
+        shutil.copytree(Resume.saved / "runs", self.folder / "runs")
+
+    def resume(self, *settings, **how):
+        return self.train("run.steps=24", *settings, options=["--resume", "auto"], **how)
+
+    def refused_resume(self, *words, settings=(), resume="auto", **how):
+        return self.refused(CHECKPOINT, *words, settings=["run.steps=24", *settings], options=["--resume", resume], **how)
+
+    def only_step_10(self):
+        shutil.rmtree(self.kept.checkpoint(20))
+
+    # absent
+
+    def test_a_path_that_does_not_exist_is_an_error(self):
+        self.refused_resume("nowhere", "no such", resume="nowhere")
+        self.refused_resume("step-00000099", resume="runs/run/checkpoints/step-00000099")
+
+    def test_a_path_without_checkpoints_is_an_error(self):
+        (self.folder / "other").mkdir()
+        self.refused_resume("other", "checkpoints", resume="other")
+
+    def test_auto_without_any_checkpoint_starts_from_the_beginning_and_says_so(self):
+        shutil.rmtree(self.kept.path)
+        self.assert_says(self.resume(), "no checkpoint yet")
+        self.assertEqual(min(self.kept.losses()), 1)
+
+    def test_a_run_directory_and_a_checkpoint_are_both_paths(self):
+        self.assert_says(self.train("run.steps=24", options=["--resume", "runs/run"]), "resumed from step 20")
+        self.assert_says(self.train("run.steps=24", options=["--resume", "runs/run/checkpoints/step-00000010"]), "resumed from step 10")
+
+    def test_a_run_that_is_done_stays_done(self):
+        self.assert_says(self.train(options=["--resume", "auto"]), "20 of 20", "run.steps")
+        self.assertEqual(self.kept.steps_saved(), [10, 20])
+
+    # incomplete or damaged
+
+    def assert_resumes_from_10_with_a_warning(self, *words):
+        done = self.resume()
+        self.assert_says(done, "resumed from step 10")
+        self.assertRegex(done.err, r"\[rank 0 [^ \]]+\] warning: .*step-00000020")
+        self.assert_says(done, *words)
+
+    def test_one_without_complete_is_skipped_by_name(self):
+        (self.kept.checkpoint(20) / "COMPLETE").unlink()
+        self.assert_resumes_from_10_with_a_warning("COMPLETE")
+
+    def test_one_without_complete_and_no_other_is_an_error(self):
+        self.only_step_10()
+        (self.kept.checkpoint(10) / "COMPLETE").unlink()
+        self.refused_resume("step-00000010", "COMPLETE")
+        self.refused_resume("step-00000010", "COMPLETE", resume="runs/run/checkpoints/step-00000010")
+
+    def test_a_byte_that_changed_is_found_in_every_file(self):
+        for path in sorted(self.kept.checkpoint(20).iterdir()):
+            with self.subTest(path.name):
+                self.start_afresh()
+                flip_a_byte(path)
+                self.assert_says(self.thinwire("ckpt", "verify", self.kept.path, code=CHECKPOINT), "step-00000020: DAMAGED", "step-00000010: good")
+                self.assert_resumes_from_10_with_a_warning()
+
+    def test_a_file_that_was_cut_short_or_is_gone_is_found(self):
+        path = self.kept.checkpoint(20) / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-1])
+        self.assert_resumes_from_10_with_a_warning("model.safetensors", "bytes")
+        self.start_afresh()
+        path.unlink()
+        self.assert_resumes_from_10_with_a_warning("model.safetensors")
+
+    def test_a_damaged_one_without_another_is_an_error_even_for_auto(self):
+        self.only_step_10()
+        flip_a_byte(self.kept.checkpoint(10) / "model.safetensors")
+        self.refused_resume("step-00000010", "model.safetensors", "damaged")
+        self.refused_resume("step-00000010", "damaged", resume="runs/run/checkpoints/step-00000010")
+
+    def test_what_an_interrupted_save_left_is_ignored_and_swept_away(self):
+        left = self.kept.path / "checkpoints" / ".tmp-step-00000024-0123abcd"
+        left.mkdir()
+        (left / "model.safetensors").write_bytes(b"half")
+        self.assert_says(self.resume(), "resumed from step 20")
+        self.assertFalse(left.exists())
+        self.assertEqual(self.kept.steps_saved(), [10, 20, 24])
+
+    # of another run
+
+    def test_another_model_is_a_table_of_keys_with_both_values(self):
+        self.refused_resume("model.d_model: checkpoint 32, config 64", "model.layers: checkpoint 2, config 3",
+                            settings=["model.d_model=64", "model.layers=3"])
+
+    def test_what_changes_the_trajectory_is_refused_by_name(self):
+        for setting in ("run.seed=2", "optim.lr=0.1", "exchange.every=4", "compress.codec=bf16", "data.global_batch=8"):
+            with self.subTest(setting):
+                self.refused_resume(setting.split("=")[0], settings=[setting])
+
+    def test_what_does_not_change_the_trajectory_may_change(self):
+        self.assert_says(self.resume("log.every=2", "eval.every=3", "checkpoint.every=4", "checkpoint.keep=1", "comm.timeout=50s"), "resumed from step 20")
+
+    def test_another_world_size_names_both_numbers(self):
+        self.refused_resume("saved by 1 rank", "2", settings=["parallel.dp=2"])
+
+    def test_other_data_is_refused(self):
+        words = self.folder / "words.txt"
+        words.write_text(words.read_text().replace("e", "y", 1))
+        self.refused_resume("data")
+
+    def test_a_refused_resume_leaves_the_run_as_it_was(self):
+        before = {path: path.read_bytes() for path in self.kept.path.rglob("*") if path.is_file() and path.parent.name != "logs"}
+        self.refused_resume(settings=["model.d_model=64"])
+        self.assertEqual([str(path) for path, content in before.items() if path.read_bytes() != content], [])
+
+
+class FileSizeLimit(thinwire.Case):
+    """A limit on file sizes stands for a disk that refuses writes: a rank file of 35,000 parameters is larger."""
+
+    def limit(self):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    def setUp(self):
+        super().setUp()
+        self.kept = self.trained()
+        self.undisturbed = self.kept.state(20)
+        shutil.rmtree(self.kept.checkpoint(20))
+
+    def resume_with_limit(self):
+        return self.train("checkpoint.every=5", options=["--resume", "auto"], preexec=self.limit, code=CHECKPOINT)
+
+    def test_a_save_that_fails_leaves_the_last_good_one_and_training_goes_on(self):
+        self.assert_says(self.resume_with_limit(), "step-00000015", "was not saved", "training goes on", "step 20/20")
+        self.assertEqual([record["step"] for record in self.kept.records() if record.get("event") == "checkpoint_failed"], [15, 20])
+        self.assertEqual(self.kept.steps_saved(), [10])
+        self.assertEqual(list((self.kept.path / "checkpoints").glob(".*")), [])
+        self.thinwire("ckpt", "verify", self.kept.path)
+
+    def test_a_resume_afterwards_ends_as_if_nothing_had_happened(self):
+        self.resume_with_limit()
+        self.train(options=["--resume", "auto"])
+        self.assertEqual(self.kept.state(20), self.undisturbed)
+
+
+if __name__ == "__main__":
+    thinwire.main()

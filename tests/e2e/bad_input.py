@@ -1,0 +1,184 @@
+"""What a user can get wrong on one machine: command line, configuration, data, sizes of batches. Message and exit code of each."""
+import gzip
+import pathlib
+
+import thinwire
+
+USAGE, DATA = 2, 3
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+
+
+class CommandLine(thinwire.Case):
+    def test_help_of_every_verb_exits_0(self):
+        for words in ((), ("train",), ("ckpt",), ("ckpt", "ls"), ("ckpt", "inspect"), ("ckpt", "verify"), ("config",), ("config", "print"),
+                      ("config", "docs"), ("version",)):
+            self.assertIn("--help", self.thinwire(*words, "--help").out)
+
+    def test_version_says_what_it_was_built_with(self):
+        self.assert_says(self.thinwire("version"), "thinwire", "commit", "LibTorch", "MPI", "loopback")
+
+    def test_an_unknown_verb_is_named(self):
+        self.assert_says(self.thinwire("trane", code=USAGE), "trane", "train")
+
+    def test_a_verb_that_is_not_built_yet_is_an_error(self):
+        for verb in ("launch", "coordinator", "eval", "generate", "export", "plan", "estimate", "report", "bench", "doctor"):
+            self.assertIn(verb, self.thinwire(verb, code=USAGE).err)
+
+    def test_no_verb_an_unknown_option_and_a_missing_argument_are_usage_errors(self):
+        for words in ((), ("train", "--fast"), ("ckpt", "ls"), ("config",)):
+            self.thinwire(*words, code=USAGE)
+
+    def test_train_wants_a_config(self):
+        self.assert_says(self.thinwire("train", "--dry-run", code=USAGE), "--config")
+
+
+class Configuration(thinwire.Case):
+    def config_error(self, yaml, *words):
+        (self.folder / "bad.yaml").write_text(yaml, encoding="utf-8")
+        return self.refused(USAGE, *words, config="bad.yaml")
+
+    def test_an_unknown_key_is_shown_with_its_place_and_the_nearest_name(self):
+        self.config_error("compress:\n  topk: {denisty: 5%}\n", "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'density'?)")
+
+    def test_a_key_in_the_wrong_section_says_where_it_belongs(self):
+        self.config_error("lr: 0.1\n", "bad.yaml:1:1:", "'lr' belongs under 'optim'")
+
+    def test_a_duplicate_key_names_both_lines(self):
+        self.config_error("run:\n  steps: 3\n  steps: 4\n", "bad.yaml:3:3: duplicate key 'run.steps'", "line 2", "line 3")
+
+    def test_a_value_of_the_wrong_type_is_shown_with_what_is_accepted(self):
+        self.config_error("run: {steps: soon}\n", "bad.yaml:1:14:", "run.steps", "'soon'", "integer")
+        self.config_error("model: 7\n", "bad.yaml:1:8:", "'model' is a section", "d_model")
+        self.config_error("optim: {betas: [0.9]}\n", "optim.betas", "2")
+
+    def test_a_value_out_of_range_is_shown_with_the_range(self):
+        self.config_error("compress: {topk: {density: 600%}}\n", "bad.yaml:1:28:", "compress.topk.density", "'600%'", "100%")
+        self.config_error("run: {steps: 0}\n", "run.steps", "'0'", "1")
+
+    def test_all_errors_come_in_one_pass_in_the_order_of_the_lines(self):
+        text = self.config_error("run: {stepz: 3}\noptim: {lr: fast}\ndata: {micro_batch: 0}\nmodle: {}\n").err
+        places = [text.find(f"bad.yaml:{line}:") for line in (1, 2, 3, 4)]
+        self.assertNotIn(-1, places)
+        self.assertEqual(places, sorted(places))
+
+    def test_errors_of_files_and_of_set_are_reported_together(self):
+        (self.folder / "bad.yaml").write_text("run: {stepz: 3}\n", encoding="ascii")
+        done = self.thinwire("train", "-c", "bad.yaml", "-c", "small.yaml", "--set", "optim.lr=fast", "--set", "nonsense", code=USAGE)
+        self.assert_says(done, "bad.yaml:1:7:", "--set optim.lr=fast", "--set nonsense", "key=value")
+
+    def test_an_unknown_codec_transport_or_schedule_lists_those_that_there_are(self):
+        self.refused(USAGE, "compress.codec", "powersgd", "none", "bf16", "topk", settings=["compress.codec=powersgd"])
+        self.refused(USAGE, "comm.transport", "nccl", "auto", "loopback", "mpi", settings=["comm.transport=nccl"])
+        self.refused(USAGE, "exchange.schedule", "every_step", "local_steps", settings=["exchange.schedule=sometimes"])
+
+    def test_a_key_that_is_not_built_yet_is_an_error(self):
+        for setting in ("log.tensorboard=true", "parallel.pp=2", "checkpoint.mode=extreme", "compress.plan.method=lgreco"):
+            self.refused(USAGE, setting, settings=[setting])
+
+    def test_a_rule_that_matches_no_parameter_is_an_error(self):
+        self.refused(USAGE, "compress.rules", "*.embed_token.*", "embed_tokens", settings=["compress.rules=[{match: '*.embed_token.*', codec: bf16}]"])
+
+    def test_a_config_that_cannot_be_read_is_named(self):
+        self.refused(USAGE, "absent.yaml", "No such file", config="absent.yaml")
+        self.refused(USAGE, str(self.folder), config=self.folder)
+
+    def test_text_that_is_no_yaml_is_shown_with_its_place(self):
+        self.config_error("run: {steps: [1\n", "bad.yaml:", "YAML")
+        self.config_error("\0\1\2\377\n", "bad.yaml")
+
+    def test_errors_go_to_stderr_behind_the_rank_and_host(self):
+        done = self.refused(USAGE, settings=["optim.lr=fast"])
+        self.assertRegex(done.err, r"\A\[rank 0 [^ \]]+\] error: ")
+        self.assertEqual(done.out, "")
+
+
+class Printing(thinwire.Case):
+    def test_what_is_printed_is_itself_a_config_and_prints_the_same(self):
+        for file in (self.folder / "small.yaml", *CONFIGS.glob("*.yaml")):
+            once = self.thinwire("config", "print", "-c", file).out
+            self.assertEqual(self.thinwire("config", "print", "-c", "-", stdin=once).out, once, file)
+
+    def test_later_files_win_and_set_wins_over_files(self):
+        (self.folder / "more.yaml").write_text("run: {steps: 7, seed: 8}\n", encoding="ascii")
+        self.assertRegex(self.thinwire("config", "print", "-c", "small.yaml", "-c", "more.yaml", "--set", "run.seed=9").out,
+                         r"(?s)seed: 9\b.*steps: 7\b")
+
+    def test_every_config_that_we_ship_is_valid(self):
+        files = list(CONFIGS.glob("*.yaml"))
+        self.assertTrue(files)
+        for file in files:
+            self.thinwire("train", "-c", file, "--dry-run", "--set", "parallel.dp=2")
+
+    def test_a_dry_run_prints_the_configuration_and_leaves_nothing_behind(self):
+        before = sorted(self.folder.rglob("*"))
+        done = self.train(options=["--dry-run"])
+        self.assert_says(done, "steps: 20", "--dry-run")
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+        self.thinwire("config", "print", "-c", "-", stdin=done.out)
+
+    def test_the_reference_lists_every_section(self):
+        for section in ("run", "model", "data", "optim", "parallel", "comm", "exchange", "compress", "checkpoint", "eval", "log"):
+            self.assertIn(f"{section}.", self.thinwire("config", "docs").out)
+
+
+class Data(thinwire.Case):
+    def text(self, *files):
+        return f"data.files=[{', '.join(files)}]"
+
+    def test_an_absent_dictionary_tells_how_to_get_it(self):
+        self.refused(DATA, "nowhere/gcide.dict.dz", "apt-get install dict-gcide", settings=["data.source=gcide", "data.files=[]", "data.gcide_path=nowhere/gcide.dict.dz"])
+
+    def test_an_absent_file_and_a_pattern_without_match_say_what_is_there_instead(self):
+        self.refused(DATA, "worbs.txt", "words.txt", settings=[self.text("worbs.txt")])
+        self.refused(DATA, "*.csv", "words.txt", settings=[self.text("'*.csv'")])
+
+    def test_an_empty_file_is_named(self):
+        (self.folder / "empty.txt").touch()
+        self.refused(DATA, "empty.txt", "empty", settings=[self.text("words.txt", "empty.txt")])
+
+    def test_too_little_data_says_how_much_there_is_and_how_much_it_takes(self):
+        (self.folder / "little.txt").write_bytes(b"x" * 200)
+        # A window of 32 needs 33 tokens in the smallest split, of 5 %; 10 tokens of it make a window of 9.
+        self.refused(DATA, "little.txt", "200 bytes", "10 tokens", "33", "660 bytes", "model.context", "9", settings=[self.text("little.txt")])
+
+    def test_corrupt_and_truncated_gzip_name_the_file_and_the_byte(self):
+        packed = bytearray(gzip.compress(thinwire.english_like().encode()))
+        (self.folder / "cut.txt.gz").write_bytes(packed[:1000])
+        self.refused(DATA, "cut.txt.gz", "byte 1000", settings=[self.text("cut.txt.gz")])
+        packed[len(packed) // 2] ^= 0x10
+        (self.folder / "broken.txt.gz").write_bytes(packed)
+        self.refused(DATA, "broken.txt.gz", "corrupt", "byte", settings=[self.text("broken.txt.gz")])
+        (self.folder / "no.txt.gz").write_bytes(b"no gzip at all, but long enough to be one")
+        self.refused(DATA, "no.txt.gz", "gzip", settings=[self.text("no.txt.gz")])
+
+    def test_a_gzip_file_trains_as_its_text_does(self):
+        (self.folder / "words.txt.gz").write_bytes(gzip.compress((self.folder / "words.txt").read_bytes()))
+        plain = self.trained("run.steps=3", name="plain")
+        packed = self.trained("run.steps=3", self.text("words.txt.gz"), name="packed")
+        self.assertEqual(packed.losses(), plain.losses())
+
+    def test_a_refused_run_may_be_corrected_and_started_again(self):
+        self.refused(DATA, settings=[self.text("worbs.txt")])
+        self.refused(USAGE, settings=["compress.rules=[{match: '*.embed_token.*', codec: bf16}]"])
+        self.train("run.steps=1")
+
+    def test_a_run_that_is_refused_for_its_data_overwrites_nothing(self):
+        earlier = self.trained("run.steps=10")
+        self.refused(DATA, settings=[self.text("worbs.txt")], options=["--overwrite"])
+        self.assertEqual(earlier.steps_saved(), [10])
+
+
+class Batches(thinwire.Case):
+    def test_a_batch_that_does_not_come_out_shows_the_equation_and_the_nearest_that_do(self):
+        self.refused(USAGE, "data.global_batch 10", "data.micro_batch 2 x 3 ranks = 6", "6 and 12", settings=["data.global_batch=10", "parallel.dp=3"])
+
+    def test_a_global_batch_below_one_micro_batch_names_the_smallest_that_is_not(self):
+        self.refused(USAGE, "data.global_batch", "4", settings=["data.global_batch=3", "data.micro_batch=4"])
+
+    def test_the_ranks_of_mpirun_count(self):
+        done = self.refused(USAGE, "data.global_batch 4", "data.micro_batch 2 x 3 ranks = 6", ranks=3)
+        self.assertLess(done.seconds, 60)
+
+
+if __name__ == "__main__":
+    thinwire.main()

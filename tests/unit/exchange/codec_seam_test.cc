@@ -1,0 +1,107 @@
+// What the exchange owes to a codec that it has never heard of: scratch, draws, payloads of any length.
+#include <algorithm>
+#include <set>
+
+#include "tests/support/run_ranks.h"
+#include "tests/unit/exchange/spy_codec.h"
+#include "tests/unit/exchange/support.h"
+
+namespace thinwire::exchange {
+namespace {
+
+using namespace testing;
+
+// Index and value of everything that is not 0: the length depends on the data.
+class NonzerosCodec final : public compressors::Codec {
+ public:
+  uint16_t id() const override { return 60000; }
+  std::string_view name() const override { return "nonzeros"; }
+  compressors::Traits traits(compressors::Layer layer) const override {
+    compressors::Traits traits;
+    traits.worst_bytes = 8 * static_cast<size_t>(layer.elems());
+    traits.delta = 1;
+    return traits;
+  }
+  size_t encode(compressors::Layer layer, compressors::In in, compressors::Context&, std::byte* out) const override {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < layer.elems(); ++i) {
+      const float a = (in.residual ? in.decay * in.residual[i] : 0.0f) + in.scale * in.x[i];
+      if (in.residual) in.residual[i] = 0;
+      if (a == 0) continue;
+      store_le(out + bytes, i);
+      store_le(out + bytes + 4, a);
+      bytes += 8;
+    }
+    return bytes;
+  }
+  void decode_add(compressors::Layer layer, ConstBytes payload, float weight, float* out, compressors::Context&) const override {
+    ByteReader reader(payload, "nonzeros");
+    while (reader.remaining() > 0) {
+      const auto index = reader.read<uint32_t>("index");
+      if (index >= layer.elems()) throw CorruptData("nonzeros: index is beyond the layer");
+      out[index] += weight * reader.read<float>("value");
+    }
+  }
+};
+
+TEST(CodecSeam, CarriesPayloadsOfAnyLength) {
+  Trial trial;
+  trial.ranks = 3;
+  const Modelled nonzeros = {std::make_shared<NonzerosCodec>(), skeleton_model()};
+  trial.add("first", 500, nonzeros);
+  trial.add("second", 31, nonzeros);
+  test::run_ranks(trial.ranks, [&](comm::Transport& transport) {
+    Rank rank(transport, trial);
+    for (const uint64_t step : {1, 2, 3}) {
+      auto inputs = trial.inputs(step);
+      std::ranges::fill(inputs[step % 3][0], 0.0f);  // one rank has nothing to say of the first slot
+      rank.round({step, 1, false}, inputs[static_cast<size_t>(rank.index())]);
+      EXPECT_TRUE(same_bits(rank.values(), trial.serial().round(inputs, 1)));
+    }
+  });
+}
+
+struct Draws {
+  std::set<uint64_t> own, shared;
+  size_t encodes = 0;
+};
+
+// The first draws that a codec on this rank could make, over two rounds of two buckets.
+std::vector<Draws> draws_of(const Modelled& codec) {
+  constexpr int kRanks = 3;
+  std::vector<Draws> draws(kRanks);
+  test::run_ranks(kRanks, [&](comm::Transport& transport) {
+    Draws& mine = draws[static_cast<size_t>(transport.world_rank())];
+    Trial trial;
+    trial.ranks = kRanks;
+    const CodecPtr spy = std::make_shared<SpyCodec>(codec.codec, [&mine](const SpyCodec::Encoded& encoded) {
+      ++mine.encodes;
+      mine.own.insert(encoded.context.own.fork(encoded.layer.id).bits(0));
+      mine.shared.insert(encoded.context.shared.bits(0));
+    });
+    trial.add("first", 50, {spy, codec.model});
+    trial.add("second", 70, {spy, codec.model});
+    trial.bucket_bytes = 4;
+    Rank rank(transport, trial);
+    for (const uint64_t step : {1, 2}) rank.round({step, 1, false}, trial.inputs(step)[static_cast<size_t>(rank.index())]);
+  });
+  return draws;
+}
+
+TEST(CodecSeam, GivesEveryEncodeDrawsOfItsOwnAndAllRanksTheSharedOnes) {
+  for (const Modelled& codec : {none_codec(), topk_codec()}) {
+    const auto draws = draws_of(codec);
+    std::set<uint64_t> of_all_ranks;
+    size_t encodes = 0;
+    for (const Draws& of_rank : draws) {
+      EXPECT_EQ(of_rank.shared.size(), 4u) << "one for each bucket and step";
+      EXPECT_EQ(of_rank.shared, draws[0].shared);
+      of_all_ranks.insert(of_rank.own.begin(), of_rank.own.end());
+      encodes += of_rank.encodes;
+    }
+    EXPECT_EQ(of_all_ranks.size(), encodes) << "by rank, step, bucket, leg and layer";
+  }
+}
+
+}  // namespace
+}  // namespace thinwire::exchange

@@ -1,0 +1,114 @@
+#include "exchange/plan.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+#include "config/load.h"
+#include "tests/unit/exchange/support.h"
+
+namespace thinwire::exchange {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+CompressOptions options_of(const std::string& yaml) {
+  CompressOptions options;
+  config::Section section = config::describe_root(options);
+  config::load(section, {{"test.yaml", yaml}}, {});
+  return options;
+}
+
+const std::vector<ParameterShape> kModel = {{"model.embed_tokens.weight", 64, 32},
+                                            {"model.layers.0.q_proj.weight", 32, 32},
+                                            {"model.layers.0.norm.weight", 1, 32},
+                                            {"model.layers.1.q_proj.weight", 32, 32},
+                                            {"model.head.weight", 1, 1023}};
+
+std::vector<std::string> codecs_of(const std::vector<SlotSpec>& slots) {
+  std::vector<std::string> names;
+  for (const SlotSpec& slot : slots) names.emplace_back(slot.codec->name());
+  return names;
+}
+std::vector<std::string> codecs_of(const std::string& yaml) { return codecs_of(plan_slots(kModel, options_of(yaml))); }
+
+using Names = std::vector<std::string>;
+
+TEST(PlanSlots, KeepsNamesShapesAndOrder) {
+  const auto slots = plan_slots(kModel, options_of("codec: topk"));
+  ASSERT_EQ(slots.size(), kModel.size());
+  for (size_t i = 0; i < slots.size(); ++i) {
+    EXPECT_EQ(slots[i].name, kModel[i].name);
+    EXPECT_EQ(slots[i].rows, kModel[i].rows);
+    EXPECT_EQ(slots[i].cols, kModel[i].cols);
+  }
+}
+
+TEST(PlanSlots, SendsWhatHasFewerThanMinElemsDense) {
+  EXPECT_EQ(codecs_of("{codec: topk, min_elems: 1024}"), (Names{"topk", "topk", "none", "topk", "none"})) << "1024 is enough, 1023 is not";
+  EXPECT_EQ(codecs_of("{codec: topk, min_elems: 1025}"), (Names{"topk", "none", "none", "none", "none"}));
+  EXPECT_EQ(codecs_of("{codec: topk, min_elems: 0}"), (Names(5, "topk")));
+}
+
+TEST(PlanSlots, SaysWhyASlotIsDense) {
+  const auto slots = plan_slots(kModel, options_of("{codec: topk, min_elems: 1024, rules: [{match: '*.embed_tokens.*', codec: none}]}"));
+  EXPECT_THAT(slots[0].why_dense, HasSubstr("*.embed_tokens.*"));
+  EXPECT_THAT(slots[2].why_dense, AllOf(HasSubstr("32 elements"), HasSubstr("min_elems 1024")));
+  EXPECT_EQ(slots[1].why_dense, "");
+}
+
+TEST(PlanSlots, LetsARuleWinOverMinElems) {
+  EXPECT_EQ(codecs_of("{codec: topk, rules: [{match: '*.norm.*', codec: bf16}]}"), (Names{"topk", "topk", "bf16", "topk", "none"}));
+}
+
+TEST(PlanSlots, LetsTheFirstMatchingRuleWin) {
+  EXPECT_EQ(codecs_of("{codec: topk, rules: [{match: '*.0.*', codec: bf16}, {match: '*q_proj*', codec: none}]}"),
+            (Names{"topk", "bf16", "bf16", "none", "none"}));
+}
+
+TEST(PlanSlots, LetsARuleCompressWhereTheDefaultDoesNot) {
+  EXPECT_EQ(codecs_of("{codec: none, rules: [{match: '*.embed_tokens.weight', codec: topk}]}"),
+            (Names{"topk", "none", "none", "none", "none"}));
+}
+
+TEST(PlanSlots, SharesOneCodecAmongEqualChoices) {
+  const auto slots = plan_slots(kModel, options_of(R"(
+codec: topk
+topk: {density: 10%}
+rules:
+  - {match: "*.embed_tokens.*", codec: topk, topk: {density: 0.1}}
+  - {match: "*.norm.*", codec: bf16}
+  - {match: "*.1.q_proj.*", codec: bf16}
+  - {match: "*.head.*", codec: topk, topk: {density: 20%}}
+)"));
+  EXPECT_EQ(slots[0].codec, slots[1].codec) << "the rule repeats the default";
+  EXPECT_EQ(slots[2].codec, slots[3].codec) << "two rules with one choice";
+  EXPECT_NE(slots[4].codec, slots[1].codec) << "another density";
+}
+
+TEST(PlanSlots, SharesTheDenseCodecHoweverItWasChosen) {
+  const auto slots = plan_slots(kModel, options_of("{codec: none, rules: [{match: '*.embed_tokens.*', codec: none}]}"));
+  for (const SlotSpec& slot : slots) EXPECT_EQ(slot.codec, slots[0].codec);
+}
+
+std::string refusal_of(const std::string& yaml) {
+  try {
+    plan_slots(kModel, options_of(yaml));
+  } catch (const ConfigError& e) {
+    EXPECT_EQ(e.code(), ExitCode::usage);
+    return e.what();
+  }
+  return "";
+}
+
+TEST(PlanSlots, RefusesARuleThatMatchesNothing) {
+  EXPECT_THAT(
+      refusal_of("rules: [{match: model.embed_token.weight, codec: bf16}]"),
+      AllOf(HasSubstr("compress.rules"), HasSubstr("'model.embed_token.weight'"), HasSubstr("did you mean 'model.embed_tokens.weight'?")));
+  EXPECT_THAT(refusal_of("rules: [{match: '*.0.*', codec: bf16}, {match: '*.wq.*', codec: bf16}]"),
+              AllOf(HasSubstr("'*.wq.*'"), Not(HasSubstr("'*.0.*'")), HasSubstr("names look like 'model.embed_tokens.weight'")));
+}
+
+}  // namespace
+}  // namespace thinwire::exchange

@@ -1,0 +1,75 @@
+#include "trainer/run_directory.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/error.h"
+
+namespace thinwire::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RunDirectory : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    root_ = fs::path(testing::TempDir()) / (std::string("run_directory_") + info->name());
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+    options_.dir = root_;
+  }
+  void TearDown() override { fs::remove_all(root_); }
+  fs::path root_;
+  RunOptions options_;
+};
+
+TEST_F(RunDirectory, AutoNameIsStemDateAndTime) {
+  const auto location = locate_run(options_, {}, "quick");
+  EXPECT_EQ(location.directory.parent_path(), root_);
+  EXPECT_TRUE(location.directory.filename().string().starts_with("quick-20"));
+  EXPECT_FALSE(location.may_resume);
+}
+
+TEST_F(RunDirectory, ResumeAutoTakesTheNewestRunOfTheSameConfig) {
+  for (const char* name :
+       {"quick-20260101-000000", "quick-20260301-000000", "quick-20260201-000000", "quicker-20270101-000000", "quick-notes"}) {
+    fs::create_directories(root_ / name);
+  }
+  const auto location = locate_run(options_, {Resume::Mode::automatic, {}}, "quick");
+  EXPECT_EQ(location.directory.filename(), "quick-20260301-000000");
+  EXPECT_TRUE(location.may_resume);
+}
+
+TEST_F(RunDirectory, ResumePathMayNameTheRunOrOneCheckpoint) {
+  fs::create_directories(root_ / "a" / "checkpoints" / "step-00000015");
+  const auto run = locate_run(options_, {Resume::Mode::path, root_ / "a" / ""}, "quick");
+  EXPECT_EQ(run.directory, root_ / "a");
+  EXPECT_FALSE(run.step.has_value());
+  const auto step = locate_run(options_, {Resume::Mode::path, root_ / "a" / "checkpoints" / "step-00000015"}, "quick");
+  EXPECT_EQ(step.directory, root_ / "a");
+  EXPECT_EQ(step.step, 15);
+  EXPECT_THROW(locate_run(options_, {Resume::Mode::path, root_ / "b"}, "quick"), CheckpointError);
+  EXPECT_THROW(locate_run(options_, {Resume::Mode::path, root_}, "quick"), CheckpointError);
+}
+
+TEST_F(RunDirectory, AnOccupiedDirectoryIsRefusedOverwrittenOrKept) {
+  std::ofstream(root_ / "metrics.jsonl") << "old\n";
+  std::ofstream(root_ / "notes.txt") << "mine\n";
+  try {
+    prepare_directory(root_, IfOccupied::refuse);
+    FAIL();
+  } catch (const ConfigError& e) {
+    EXPECT_NE(std::string(e.what()).find("--resume auto"), std::string::npos);
+    EXPECT_NE(std::string(e.what()).find("--overwrite"), std::string::npos);
+  }
+  prepare_directory(root_, IfOccupied::keep);
+  EXPECT_TRUE(fs::exists(root_ / "metrics.jsonl"));
+  prepare_directory(root_, IfOccupied::overwrite);
+  EXPECT_FALSE(fs::exists(root_ / "metrics.jsonl"));
+  EXPECT_TRUE(fs::exists(root_ / "notes.txt")) << "what is not ours stays";
+}
+
+}  // namespace
+}  // namespace thinwire::trainer
