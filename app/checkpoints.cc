@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -28,13 +29,16 @@ Place find(const std::string& given) {
   return {path, std::nullopt};
 }
 
+// Damaged and incomplete ones too: whatever claims to be a checkpoint by its name, oldest first.
 std::vector<fs::path> chosen(const std::string& given) {
   const Place place = find(given);
   if (place.step) return {*place.step};
   std::vector<fs::path> paths;
-  for (const auto& listing : checkpoint::list(place.checkpoints)) paths.push_back(listing.path);
-  if (paths.empty())
-    throw CheckpointError(fmt::format("{}: there is no checkpoint in it (a complete one is a folder named step-N)", given));
+  for (const auto& entry : fs::directory_iterator(place.checkpoints)) {
+    if (entry.is_directory() && entry.path().filename().string().starts_with("step-")) paths.push_back(entry.path());
+  }
+  if (paths.empty()) throw CheckpointError(fmt::format("{}: there is no checkpoint in it (one is a folder named step-N)", given));
+  std::sort(paths.begin(), paths.end());
   return paths;
 }
 

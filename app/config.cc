@@ -14,11 +14,12 @@ std::string ConfigArguments::stem() const {
   return std::filesystem::path(files.front()).stem();
 }
 
-void add_config_options(CLI::App& verb, ConfigArguments& arguments) {
-  verb.add_option("-c,--config", arguments.files, "YAML file; later ones win, key by key; - is standard input")
-      ->type_name("FILE")
-      ->allow_extra_args(false);
+CLI::Option* add_config_options(CLI::App& verb, ConfigArguments& arguments) {
+  auto* files = verb.add_option("-c,--config", arguments.files, "YAML file; later ones win, key by key; - is standard input")
+                    ->type_name("FILE")
+                    ->allow_extra_args(false);
   verb.add_option("--set", arguments.sets, "one key, over all files: optim.lr=1e-3")->type_name("KEY=VALUE")->allow_extra_args(false);
+  return files;
 }
 
 void load_into(config::Section& root, const ConfigArguments& arguments) {

@@ -7,7 +7,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace thinwire::app {
 
@@ -16,7 +17,7 @@ struct ConfigArguments {
   std::string stem() const;  // of the first file, for run.name: auto
 };
 
-void add_config_options(CLI::App& verb, ConfigArguments& arguments);
-void load_into(config::Section& root, const ConfigArguments& arguments);  // ConfigError with everything that is wrong
+CLI::Option* add_config_options(CLI::App& verb, ConfigArguments& arguments);  // returns -c
+void load_into(config::Section& root, const ConfigArguments& arguments);      // ConfigError with everything that is wrong
 
 }  // namespace thinwire::app

@@ -113,6 +113,9 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
 }
 
 int run_train(const TrainArguments& arguments) {
+  if (arguments.overwrite && arguments.resume != "never") {
+    throw ConfigError("--overwrite and --resume contradict each other: one starts anew, the other goes on");
+  }
   const auto env = comm::detect_environment();
   trainer::Options options;
   auto root = config::describe_root(options);
@@ -147,11 +150,11 @@ void add_train(CLI::App& app, int argc, char** argv, Action& action) {
   auto* verb = app.add_subcommand("train", "Trains; alone with ranks as threads, or under mpirun");
   auto arguments = std::make_shared<TrainArguments>();
   arguments->argv.assign(argv, argv + argc);
-  add_config_options(*verb, arguments->config);
+  add_config_options(*verb, arguments->config)->required();
   verb->add_option("--resume", arguments->resume, "auto: from the newest good checkpoint, if any; never; or a run directory or checkpoint")
       ->type_name("auto|never|PATH");
   verb->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in the run directory");
-  verb->add_flag("--dry-run", arguments->dry_run, "check everything, print the resolved configuration, train nothing");
+  verb->add_flag("--dry-run", arguments->dry_run, "check the configuration, print it with all defaults, train nothing");
   verb->callback([arguments, &action] { action = [arguments] { return run_train(*arguments); }; });
 }
 

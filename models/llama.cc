@@ -52,6 +52,7 @@ Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
     : seed_(seed), init_std_(options.init_std), context_(options.context) {
   const int64_t d = options.d_model, head_dim = d / options.heads, kv_heads = options.kv_heads.value_or(options.heads);
   const int64_t kv_width = kv_heads * head_dim, ffn = options.ffn.value_or((8 * d / 3 + 31) / 32 * 32);
+  const double into_residual = 1 / std::sqrt(2.0 * static_cast<double>(options.layers));
   embedding_ = matrix("model.embed_tokens.weight", vocab_size, d);
   for (int64_t i = 0; i < options.layers; ++i) {
     const std::string at = "model.layers." + std::to_string(i) + ".";
@@ -62,11 +63,11 @@ Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
     b.q.weight = matrix(at + "self_attn.q_proj.weight", d, d);
     b.k.weight = matrix(at + "self_attn.k_proj.weight", kv_width, d);
     b.v.weight = matrix(at + "self_attn.v_proj.weight", kv_width, d);
-    b.o.weight = matrix(at + "self_attn.o_proj.weight", d, d);
+    b.o.weight = matrix(at + "self_attn.o_proj.weight", d, d, into_residual);
     b.mlp_norm = {ones(at + "post_attention_layernorm.weight", d), options.norm_eps};
     b.gate.weight = matrix(at + "mlp.gate_proj.weight", ffn, d);
     b.up.weight = matrix(at + "mlp.up_proj.weight", ffn, d);
-    b.down.weight = matrix(at + "mlp.down_proj.weight", d, ffn);
+    b.down.weight = matrix(at + "mlp.down_proj.weight", d, ffn, into_residual);
     blocks_.push_back(std::move(b));
   }
   final_norm_ = {ones("model.norm.weight", d), options.norm_eps};
@@ -74,11 +75,11 @@ Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
   rotary_ = Rotary(context_, head_dim, options.rope_theta);
 }
 
-at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols) {
+at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols, double scale) {
   auto value = at::empty({rows, cols}, at::kFloat);
   const Draw draw = Draw(seed_).fork("init").fork(name);
   float* elements = value.data_ptr<float>();
-  for (int64_t i = 0; i < rows * cols; ++i) elements[i] = static_cast<float>(init_std_ * draw.normal(static_cast<uint64_t>(i)));
+  for (int64_t i = 0; i < rows * cols; ++i) elements[i] = static_cast<float>(scale * init_std_ * draw.normal(static_cast<uint64_t>(i)));
   parameters_.push_back({name, value.set_requires_grad(true), true});
   return value;
 }

@@ -50,7 +50,9 @@ class Llama : public Model {
   at::Tensor head(const at::Tensor& hidden) const;  // (B, T, D) -> (B, T, V)
 
  private:
-  at::Tensor matrix(const std::string& name, int64_t rows, int64_t cols);
+  // Normal with standard deviation scale * init_std. What writes into the residual stream, twice a block, has scale 1 / sqrt(2 layers), so
+  // that the stream's variance does not grow with depth (GPT-2, Radford et al. 2019, section 2.3).
+  at::Tensor matrix(const std::string& name, int64_t rows, int64_t cols, double scale = 1);
   at::Tensor ones(const std::string& name, int64_t size);
 
   uint64_t seed_;

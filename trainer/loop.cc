@@ -8,15 +8,15 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "exchange/attach.h"
 #include "trainer/agreement.h"
 #include "trainer/evaluate.h"
-#include "trainer/run_state.h"
 #include "trainer/stop_signal.h"
 
 namespace thinwire::trainer {
 
 namespace {
+constexpr int64_t kSampleTokens = 240;
+
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -25,34 +25,32 @@ int64_t tokens_per_step(const Options& o) { return o.data.global_batch * o.model
 double dense_bytes_per_step(int64_t num_parameters, int world) {
   return 8.0 * static_cast<double>(num_parameters) * (world - 1) / world;  // ring all-reduce of fp32, per rank
 }
-
-std::vector<at::Tensor> values_of(const models::Model& model) {
-  std::vector<at::Tensor> values;
-  for (const auto& parameter : model.parameters()) values.push_back(parameter.value);
-  return values;
-}
 }  // namespace
 
-Loop::Loop(Parts& parts)
+Loop::Loop(Parts& parts, const Restored& restored)
     : parts_(parts),
       batches_(parts.corpus, static_cast<uint64_t>(parts.options.run.seed), parts.options.model.context, parts.options.data.micro_batch,
                parts.micro_batches, parts.driver.rank(), parts.driver.size()),
       metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every,
                tokens_per_step(parts.options), parts.corpus.synthetic),
-      ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())) {
-  exchange::attach(values_of(*parts.model), *parts.schedule, armed_);
-  parts_.optimizer = std::make_unique<AdamW>(parts.options.optim, parts.model->parameters());  // needs the gradients just attached
+      ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
+      step_(restored.step),
+      last_saved_(restored.step) {
+  ledger_.restore(restored.wire_totals);
 }
 
 ExitCode Loop::run() {
-  if (parts_.location.may_resume) resume();
   const int64_t last = parts_.options.run.steps;
+  if (step_ > 0) {
+    metrics_.event(step_, "resume", fmt::format("from step {}", step_));
+    log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
+  }
   if (step_ >= last) {
     log::info("step {} of {} is done already; raise run.steps to train on", step_, last);
     return ExitCode::ok;
   }
   const auto counters = parts_.driver.counters();
-  ledger_.count_setup(counters.sent_bytes, counters.received_bytes);
+  ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
   metrics_.started(step_ + 1);
   while (step_ < last) {
     const StepResult result = train_step(step_ + 1);
@@ -78,13 +76,13 @@ Loop::StepResult Loop::train_step(int64_t step) {
   const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step(o));
   schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
-    armed_ = micro + 1 == parts_.micro_batches;
+    parts_.armed = micro + 1 == parts_.micro_batches;
     const Batch batch = batches_.get(step, micro);
     const at::Tensor loss = parts_.model->loss(batch.tokens, batch.targets);
     loss.backward();
     result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
   }
-  armed_ = false;
+  parts_.armed = false;
   result.times.forward_backward_s = seconds_since(start);
 
   schedule.reduce();
@@ -173,23 +171,15 @@ double Loop::residual_norm() const {
   return std::sqrt(squares);
 }
 
-checkpoint::State Loop::state(int64_t step) {
-  ledger_state_ = ledger_.state();
-  auto state = run_state(*parts_.model, *parts_.optimizer, *parts_.schedule, ledger_state_);
-  state.numbers = {{"step", step},
-                   {"data/next_sample", step * parts_.options.data.global_batch},
-                   {"data/hash", static_cast<int64_t>(parts_.corpus.hash)}};
-  return state;
-}
-
 void Loop::save(int64_t step) {
   if (step == last_saved_) return;
   const auto start = Clock::now();
+  auto wire_totals = ledger_.state();
   try {
-    const auto& hash = parts_.request.resolved_yaml;
-    parts_.store->save(step, state(step),
-                       {parts_.location.directory.filename(), to_hex(hash64(hash)), parts_.request.version, parts_.request.config},
-                       parts_.options.checkpoint.keep);
+    parts_.store->save(
+        step, state_at(parts_, step, wire_totals),
+        {parts_.location.directory.filename(), to_hex(hash64(parts_.request.resolved_yaml)), parts_.request.version, parts_.request.config},
+        parts_.options.checkpoint.keep);
     last_saved_ = step;
     last_save_failed_ = false;
     metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", seconds_since(start)));
@@ -200,66 +190,34 @@ void Loop::save(int64_t step) {
   }
 }
 
-void Loop::resume() {
-  const auto newest = parts_.location.step ? parts_.location.step : parts_.store->newest_good();
-  if (!newest) {
-    if (parts_.request.resume.mode == Resume::Mode::path) {
-      throw CheckpointError(fmt::format("--resume {}: there is no checkpoint in it", parts_.request.resume.path.string()));
-    }
-    log::info("--resume auto: no checkpoint yet, starting from step 0");
-    return;
-  }
-  refuse_other_config(parts_.store->facts(*newest).config, *newest);
-  auto restored = state(*newest);
-  parts_.store->load(*newest, restored);
-  if (restored.numbers.at("data/hash") != static_cast<int64_t>(parts_.corpus.hash)) {
-    throw CheckpointError(
-        fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *newest));
-  }
-  ledger_.restore(ledger_state_);
-  step_ = last_saved_ = restored.numbers.at("step");
-  metrics_.event(step_, "resume", fmt::format("from step {}", step_));
-  log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
-}
-
-void Loop::refuse_other_config(const std::map<std::string, std::string>& saved, int64_t step) const {
-  std::vector<std::string> differences;
-  auto keys = saved;
-  keys.insert(parts_.request.config.begin(), parts_.request.config.end());
-  for (const auto& [key, unused] : keys) {
-    const auto before = saved.find(key), now = parts_.request.config.find(key);
-    const std::string was = before == saved.end() ? "absent" : before->second,
-                      is = now == parts_.request.config.end() ? "absent" : now->second;
-    if (was != is && !may_change_on_resume(key)) differences.push_back(fmt::format("  {}: checkpoint {}, config {}", key, was, is));
-  }
-  if (differences.empty()) return;
-  throw CheckpointError(
-      fmt::format("the checkpoint of step {} belongs to another configuration:\n{}\nresume with the same values, or start a new "
-                  "run with another run.name",
-                  step, join(differences, "\n")));
-}
-
 void Loop::finish() {
-  const int64_t step = step_;
-  const auto ratio = ledger_.ratio_total();
-  metrics_.event(step, "done", val_bpb_ ? fmt::format("val_bpb {:.4f}", *val_bpb_) : "");
+  const auto counters = parts_.driver.counters();
+  ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
+  metrics_.event(step_, "done", fmt::format("val_bpb {:.4f}", val_bpb_));
   if (parts_.driver.rank() != 0) return;
-  const auto& o = parts_.options;
-  const Draw draw = Draw(static_cast<uint64_t>(o.run.seed)).fork("sample");
-  const std::string sample = generate(*parts_.model, *parts_.tokenizer, "The ", std::min<int64_t>(240, 2 * o.model.context), {}, draw);
-  const auto path = parts_.location.directory / "samples" / fmt::format("step-{:08}.txt", step);
-  write_text(path, sample + "\n");
-  std::string printable = sample;
-  for (char& c : printable) {
-    if (static_cast<unsigned char>(c) >= 0x7f || (static_cast<unsigned char>(c) < 0x20 && c != '\n')) c = '?';
+  show_sample();
+  if (const auto ratio = ledger_.ratio_total()) {
+    const auto [sent, steps, round_sent, round_steps] = ledger_.state();
+    log::info("{}sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: ratio_total {:.1f}", label(),
+              human_bytes(static_cast<double>(sent)), steps, human_bytes(ledger_.dense_bytes() * static_cast<double>(steps)), *ratio);
   }
-  log::info("\nsample (also in {}):\n{}\n", path.string(), printable);
-  if (ratio) {
-    const double sent = static_cast<double>(ledger_.state()[0]), dense = ledger_.dense_bytes() * static_cast<double>(ledger_.state()[1]);
-    log::info("sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: ratio_total {:.1f}",
-              human_bytes(sent), ledger_.state()[1], human_bytes(dense), *ratio);
+  log::info("{}done: val_bpb {:.4f}, run directory {}", label(), val_bpb_, parts_.location.directory.string());
+}
+
+void Loop::show_sample() const {
+  const Draw draw = Draw(static_cast<uint64_t>(parts_.options.run.seed)).fork("sample");
+  std::string sample = generate(*parts_.model, *parts_.tokenizer, "The ", kSampleTokens, {}, draw);
+  const auto path = parts_.location.directory / "samples" / fmt::format("step-{:08}.txt", step_);
+  try {
+    write_text(path, sample + "\n");
+  } catch (const Error& e) {
+    log::warn("the sample was not saved: {}", e.what());  // a full disk takes no result from a finished run
   }
-  log::info("done: val_bpb {:.4f}, run directory {}", val_bpb_.value_or(NAN), parts_.location.directory.string());
+  for (char& c : sample) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x7f || (byte < 0x20 && c != '\n')) c = '?';
+  }
+  log::info("\n{}sample ({}):\n{}\n", label(), path.string(), sample);
 }
 
 }  // namespace thinwire::trainer

@@ -24,7 +24,7 @@ std::string human_duration(double seconds) {
 }
 }  // namespace
 
-void WireLedger::count_setup(uint64_t sent_total, uint64_t received_total) {
+void WireLedger::count_outside_steps(uint64_t sent_total, uint64_t received_total) {
   total_sent_ += sent_total - last_sent_;
   last_sent_ = sent_total;
   last_received_ = received_total;

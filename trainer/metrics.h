@@ -27,9 +27,9 @@ class WireLedger {
  public:
   // dense_bytes_per_step: 8 n (N - 1) / N for n parameters on N ranks.
   explicit WireLedger(double dense_bytes_per_step) : dense_per_step_(dense_bytes_per_step) {}
-  // What was said before the first step (agreements, checks) counts for the run but for no step. Totals are since the start of this
-  // process.
-  void count_setup(uint64_t sent_total, uint64_t received_total);
+  // What was said before the first step and after the last (agreements, checkpoints) counts for the run but for no step. Totals are since
+  // the start of this process.
+  void count_outside_steps(uint64_t sent_total, uint64_t received_total);
   // Called at the end of each step. `round_ended`: this step exchanged.
   void end_step(uint64_t sent_total, uint64_t received_total, bool round_ended);
 

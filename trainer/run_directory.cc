@@ -67,22 +67,24 @@ RunLocation locate_run(const RunOptions& options, const Resume& resume, const st
   return {fs::path(options.dir) / auto_name(stem), std::nullopt, automatic};
 }
 
+void check_directory(const fs::path& directory, IfOccupied if_occupied) {
+  std::error_code unreadable;
+  if (fs::exists(directory, unreadable) && !fs::is_directory(directory, unreadable)) {
+    throw ConfigError(fmt::format("the run directory {} is a file; choose another run.name or run.dir", directory.string()));
+  }
+  if (if_occupied == IfOccupied::refuse && fs::exists(directory, unreadable) && !fs::is_empty(directory, unreadable)) {
+    throw ConfigError(fmt::format(
+        "the run directory {} is not empty; go on with it by --resume auto, replace it by --overwrite, or choose another run.name",
+        directory.string()));
+  }
+}
+
 void prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
+  check_directory(directory, if_occupied);
   try {
-    if (fs::exists(directory) && !fs::is_directory(directory)) {
-      throw ConfigError(fmt::format("the run directory {} is a file; choose another run.name or run.dir", directory.string()));
-    }
-    if (fs::exists(directory) && !fs::is_empty(directory)) {
-      if (if_occupied == IfOccupied::refuse) {
-        throw ConfigError(
-            fmt::format("the run directory {} is not empty; go on with it by --resume auto, replace it by --overwrite, or choose "
-                        "another run.name",
-                        directory.string()));
-      }
-      if (if_occupied == IfOccupied::overwrite) {
-        for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"})
-          fs::remove_all(directory / ours);
-      }
+    if (if_occupied == IfOccupied::overwrite) {
+      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"})
+        fs::remove_all(directory / ours);
     }
     fs::create_directories(directory);
   } catch (const fs::filesystem_error& e) {

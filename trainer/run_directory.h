@@ -25,9 +25,10 @@ struct RunLocation {
 // directory of that stem. CheckpointError when --resume names something that is not there.
 RunLocation locate_run(const RunOptions& options, const Resume& resume, const std::string& stem);
 
-// Makes the directory. One that is not empty is a ConfigError that names --resume and --overwrite, unless the run may resume there; with
-// `overwrite` what earlier runs left there under our names is removed.
 enum class IfOccupied { refuse, overwrite, keep };
+// ConfigError when the run could not live there: the path is a file, or it is not empty and `refuse`. Touches nothing.
+void check_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
+// Makes the directory; `overwrite` removes what earlier runs left there under our names. Called when nothing else can refuse the run.
 void prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
 
 // Writes a small text file whole or not at all.

@@ -12,10 +12,17 @@
 #include "exchange/plan.h"
 #include "trainer/agreement.h"
 #include "trainer/loop.h"
+#include "trainer/parts.h"
+#include "trainer/resume.h"
 
 namespace thinwire::trainer {
 
 namespace {
+
+IfOccupied if_occupied(const RunRequest& request) {
+  if (request.resume.mode != Resume::Mode::never) return IfOccupied::keep;
+  return request.overwrite ? IfOccupied::overwrite : IfOccupied::refuse;
+}
 
 // Rank 0 decides where the run lives; all others follow.
 RunLocation agree_on_location(comm::Driver& driver, const Options& options, const RunRequest& request) {
@@ -25,11 +32,7 @@ RunLocation agree_on_location(comm::Driver& driver, const Options& options, cons
   location.directory = broadcast_text(driver, "locating the run", location.directory.string());
   const std::string step = broadcast_text(driver, "locating the run", location.step ? std::to_string(*location.step) : "");
   location.step = step.empty() ? std::nullopt : std::optional<int64_t>(std::stoll(step));
-  on_rank_zero(driver, "preparing the run directory", [&] {
-    prepare_directory(location.directory, location.may_resume ? IfOccupied::keep
-                                          : request.overwrite ? IfOccupied::overwrite
-                                                              : IfOccupied::refuse);
-  });
+  on_rank_zero(driver, "looking at the run directory", [&] { check_directory(location.directory, if_occupied(request)); });
   return location;
 }
 
@@ -40,6 +43,12 @@ std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const excha
     shapes.push_back({parameter.name, rows, cols});
   }
   return exchange::plan_slots(shapes, compress);
+}
+
+std::vector<at::Tensor> values_of(const models::Model& model) {
+  std::vector<at::Tensor> values;
+  for (const auto& parameter : model.parameters()) values.push_back(parameter.value);
+  return values;
 }
 
 std::vector<std::span<float>> spans_of(const models::Model& model) {
@@ -97,39 +106,43 @@ void announce(const Parts& parts, const comm::Transport& transport) {
             join(codecs, ", "), o.compress.error_feedback.name);
 }
 
+void build(Parts& parts) {
+  const Options& options = parts.options;
+  const auto seed = static_cast<uint64_t>(options.run.seed);
+  parts.corpus = data::load_corpus(options.data, seed, options.model.context);
+  parts.tokenizer = data::make_tokenizer(options.data.tokenizer);
+  parts.model = models::make_model(options.model, parts.tokenizer->vocab_size(), seed);
+  exchange::SlotTable table(slots_of(*parts.model, options.compress), options.exchange.bucket_bytes);
+  require_same(parts.driver, {{"data (hash)", to_hex(parts.corpus.hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
+  parts.exchange =
+      std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed);
+  parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
+  exchange::attach(values_of(*parts.model), *parts.schedule, parts.armed);
+  parts.optimizer = std::make_unique<AdamW>(options.optim, parts.model->parameters());  // over the gradients just attached
+  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver);
+}
+
+// Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.
 ExitCode train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver) {
   auto facts = request.config;
   facts["program version"] = request.version;
   facts["program build"] = request.build;
   require_same(driver, facts);
 
-  const int64_t micro_batches = micro_batches_per_rank(options.data, driver.size());
-  const auto seed = static_cast<uint64_t>(options.run.seed);
-  Parts parts{options,
-              request,
-              driver,
-              agree_on_location(driver, options, request),
-              micro_batches,
-              data::make_tokenizer(options.data.tokenizer),
-              data::load_corpus(options.data, seed, options.model.context),
-              nullptr,
-              nullptr,
-              nullptr,
-              nullptr,
-              nullptr};
-  log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
-  parts.model = models::make_model(options.model, parts.tokenizer->vocab_size(), seed);
-  exchange::SlotTable table(slots_of(*parts.model, options.compress), options.exchange.bucket_bytes);
-  require_same(driver, {{"data (hash)", to_hex(parts.corpus.hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
-  parts.exchange =
-      std::make_unique<exchange::Exchange>(driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed);
-  parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
-  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", driver);
+  Parts parts(options, request, driver);
+  parts.micro_batches = micro_batches_per_rank(options.data, driver.size());
+  parts.location = agree_on_location(driver, options, request);
+  build(parts);
+  const Restored restored = resume(parts);
 
   const auto hosts = host_names(driver);
-  on_rank_zero(driver, "writing run.json", [&] { write_run_files(parts, transport, hosts); });
+  on_rank_zero(driver, "preparing the run directory", [&] {
+    prepare_directory(parts.location.directory, if_occupied(request));
+    write_run_files(parts, transport, hosts);
+  });
+  log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
   announce(parts, transport);
-  return Loop(parts).run();
+  return Loop(parts, restored).run();
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""Run directories that are occupied, and checkpoints that are absent, incomplete, damaged or of another run. Message and exit code of each."""
+"""Occupied run directories, and checkpoints that are absent, incomplete, damaged or of another run. Message and exit code of each."""
 import pathlib
 import resource
 import shutil
@@ -124,7 +124,8 @@ class Resume(thinwire.Case):
             with self.subTest(path.name):
                 self.start_afresh()
                 flip_a_byte(path)
-                self.assert_says(self.thinwire("ckpt", "verify", self.kept.path, code=CHECKPOINT), "step-00000020: DAMAGED", "step-00000010: good")
+                done = self.thinwire("ckpt", "verify", self.kept.path, code=CHECKPOINT)
+                self.assert_says(done, "step-00000020: DAMAGED", "step-00000010: good")
                 self.assert_resumes_from_10_with_a_warning()
 
     def test_a_file_that_was_cut_short_or_is_gone_is_found(self):
@@ -161,7 +162,8 @@ class Resume(thinwire.Case):
                 self.refused_resume(setting.split("=")[0], settings=[setting])
 
     def test_what_does_not_change_the_trajectory_may_change(self):
-        self.assert_says(self.resume("log.every=2", "eval.every=3", "checkpoint.every=4", "checkpoint.keep=1", "comm.timeout=50s"), "resumed from step 20")
+        done = self.resume("log.every=2", "eval.every=3", "checkpoint.every=4", "checkpoint.keep=1", "comm.timeout=50s")
+        self.assert_says(done, "resumed from step 20", "step 24/24")
 
     def test_another_world_size_names_both_numbers(self):
         self.refused_resume("saved by 1 rank", "2", settings=["parallel.dp=2"])

@@ -5,6 +5,7 @@ import pathlib
 import thinwire
 
 USAGE, DATA = 2, 3
+MATCHES_NOTHING = "compress.rules=[{match: '*.embed_token.*', codec: bf16}]"
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 
@@ -38,7 +39,8 @@ class Configuration(thinwire.Case):
         return self.refused(USAGE, *words, config="bad.yaml")
 
     def test_an_unknown_key_is_shown_with_its_place_and_the_nearest_name(self):
-        self.config_error("compress:\n  topk: {denisty: 5%}\n", "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'density'?)")
+        self.config_error("compress:\n  topk: {denisty: 5%}\n",
+                          "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'density'?)")
 
     def test_a_key_in_the_wrong_section_says_where_it_belongs(self):
         self.config_error("lr: 0.1\n", "bad.yaml:1:1:", "'lr' belongs under 'optim'")
@@ -75,8 +77,12 @@ class Configuration(thinwire.Case):
         for setting in ("log.tensorboard=true", "parallel.pp=2", "checkpoint.mode=extreme", "compress.plan.method=lgreco"):
             self.refused(USAGE, setting, settings=[setting])
 
+    def test_a_model_whose_shapes_do_not_fit_is_an_error(self):
+        self.refused(USAGE, "model.heads", "d_model 32", "3 heads", settings=["model.heads=3"])
+        self.refused(USAGE, "model.kv_heads", "3", settings=["model.heads=4", "model.kv_heads=3"])
+
     def test_a_rule_that_matches_no_parameter_is_an_error(self):
-        self.refused(USAGE, "compress.rules", "*.embed_token.*", "embed_tokens", settings=["compress.rules=[{match: '*.embed_token.*', codec: bf16}]"])
+        self.refused(USAGE, "compress.rules", "*.embed_token.*", "embed_tokens", settings=[MATCHES_NOTHING])
 
     def test_a_config_that_cannot_be_read_is_named(self):
         self.refused(USAGE, "absent.yaml", "No such file", config="absent.yaml")
@@ -126,7 +132,8 @@ class Data(thinwire.Case):
         return f"data.files=[{', '.join(files)}]"
 
     def test_an_absent_dictionary_tells_how_to_get_it(self):
-        self.refused(DATA, "nowhere/gcide.dict.dz", "apt-get install dict-gcide", settings=["data.source=gcide", "data.files=[]", "data.gcide_path=nowhere/gcide.dict.dz"])
+        self.refused(DATA, "nowhere/gcide.dict.dz", "apt-get install dict-gcide",
+                     settings=["data.source=gcide", "data.files=[]", "data.gcide_path=nowhere/gcide.dict.dz"])
 
     def test_an_absent_file_and_a_pattern_without_match_say_what_is_there_instead(self):
         self.refused(DATA, "worbs.txt", "words.txt", settings=[self.text("worbs.txt")])
@@ -139,7 +146,8 @@ class Data(thinwire.Case):
     def test_too_little_data_says_how_much_there_is_and_how_much_it_takes(self):
         (self.folder / "little.txt").write_bytes(b"x" * 200)
         # A window of 32 needs 33 tokens in the smallest split, of 5 %; 10 tokens of it make a window of 9.
-        self.refused(DATA, "little.txt", "200 bytes", "10 tokens", "33", "660 bytes", "model.context", "9", settings=[self.text("little.txt")])
+        self.refused(DATA, "little.txt", "200 bytes", "10 tokens", "33", "660 bytes", "model.context", "9",
+                     settings=[self.text("little.txt")])
 
     def test_corrupt_and_truncated_gzip_name_the_file_and_the_byte(self):
         packed = bytearray(gzip.compress(thinwire.english_like().encode()))
@@ -159,7 +167,7 @@ class Data(thinwire.Case):
 
     def test_a_refused_run_may_be_corrected_and_started_again(self):
         self.refused(DATA, settings=[self.text("worbs.txt")])
-        self.refused(USAGE, settings=["compress.rules=[{match: '*.embed_token.*', codec: bf16}]"])
+        self.refused(USAGE, settings=[MATCHES_NOTHING])
         self.train("run.steps=1")
 
     def test_a_run_that_is_refused_for_its_data_overwrites_nothing(self):
@@ -167,10 +175,15 @@ class Data(thinwire.Case):
         self.refused(DATA, settings=[self.text("worbs.txt")], options=["--overwrite"])
         self.assertEqual(earlier.steps_saved(), [10])
 
+    def test_a_directory_is_no_file(self):
+        (self.folder / "texts").mkdir()
+        self.refused(DATA, "texts", "directory", settings=[self.text("texts")])
+
 
 class Batches(thinwire.Case):
     def test_a_batch_that_does_not_come_out_shows_the_equation_and_the_nearest_that_do(self):
-        self.refused(USAGE, "data.global_batch 10", "data.micro_batch 2 x 3 ranks = 6", "6 and 12", settings=["data.global_batch=10", "parallel.dp=3"])
+        self.refused(USAGE, "data.global_batch 10", "data.micro_batch 2 x 3 ranks = 6", "6 and 12",
+                     settings=["data.global_batch=10", "parallel.dp=3"])
 
     def test_a_global_batch_below_one_micro_batch_names_the_smallest_that_is_not(self):
         self.refused(USAGE, "data.global_batch", "4", settings=["data.global_batch=3", "data.micro_batch=4"])

@@ -1,4 +1,8 @@
 """What a user can get wrong between ranks: worlds that do not fit, ranks that do not run the same thing, numbers that explode."""
+import os
+import signal
+import unittest
+
 import thinwire
 
 USAGE, COMM, NON_FINITE = 2, 5, 7
@@ -56,6 +60,28 @@ class UnequalRanks(thinwire.Case):
         done = self.start("mpirun", "--bind-to", "none", "-n", 1, *words, ":", "-n", 1, *there, *words).wait()
         self.assertEqual(done.code, COMM, done.text)
         self.assert_says(done, "data", "rank 0", "rank 1")
+
+
+class SilentRanks(thinwire.Case):
+    def test_a_rank_that_stands_still_is_named_when_the_deadline_has_passed(self):
+        endless = ["run.steps=1000000", "checkpoint.every=0", "comm.timeout=2s"]
+        job = self.start(thinwire.program, *self.train_words(endless), ranks=2)
+        self.wait_until(lambda: self.run_of().last_step() >= 3, job)
+        still = job.ranks()[1]
+        os.kill(still, signal.SIGSTOP)
+        done = job.wait(30)
+        self.assertEqual(done.code, COMM, done.text)
+        self.assertRegex(done.err, r"\[rank \d [^ \]]+\] error: .*rank \d.*2 ?s")
+        self.assert_nothing_remains(job)
+
+
+class Binding(thinwire.Case):
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one core")
+    def test_a_rank_that_is_bound_to_one_core_is_warned(self):
+        core = min(os.sched_getaffinity(0))
+        done = self.train("run.steps=1", preexec=lambda: os.sched_setaffinity(0, {core}))
+        self.assertRegex(done.err, r"\[rank 0 [^ \]]+\] warning: .*one of \d+ cores.*--bind-to none")
+        self.assertNotIn("warning", self.train("run.steps=1", name="free").err)
 
 
 class NonFinite(thinwire.Case):

@@ -70,7 +70,8 @@ class WorldSizes(Equality):
         one = self.trained(*settings, "data.micro_batch=8", name="one")
         for num_ranks in (2, 4):
             with self.subTest(num_ranks):
-                many = self.trained(*settings, f"data.micro_batch={8 // num_ranks}", f"parallel.dp={num_ranks}", name=f"ranks{num_ranks}")
+                many = self.trained(*settings, f"data.micro_batch={8 // num_ranks}", f"parallel.dp={num_ranks}", name="many",
+                                    options=["--overwrite"])
                 self.assert_losses_within(1e-5, many, one)
 
     def test_accumulation_follows_one_large_batch_within_1e5(self):
@@ -90,7 +91,8 @@ class Settings(Equality):
                 self.assert_same_bits(*runs)
 
     def test_bucket_sizes_change_no_bit_uncompressed(self):
-        runs = [self.trained("parallel.dp=2", f"exchange.bucket={size}", *thinwire.UNCOMPRESSED, name=size) for size in ("4MB", "50kB", "4")]
+        runs = [self.trained("parallel.dp=2", f"exchange.bucket={size}", *thinwire.UNCOMPRESSED, name=size)
+                for size in ("4MB", "50kB", "4")]
         for run in runs[1:]:
             self.assert_same_bits(run, runs[0])
 

@@ -13,7 +13,7 @@ class FullDisk(thinwire.Case):
         self.disk.mkdir()
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", self.disk], capture_output=True, text=True, check=False)
         if mounted.returncode != 0:
-            self.skipTest(f"cannot mount a tmpfs (not root?): {mounted.stderr.strip()}")
+            self.skipTest(f"cannot mount a tmpfs (not root?): {' '.join(mounted.stderr.split())}")
         self.addCleanup(subprocess.run, ["umount", self.disk], check=True)
 
     def fill(self):

@@ -1,10 +1,13 @@
-// What the exchange owes to a codec that it has never heard of: scratch, draws, payloads of any length.
+// What the exchange owes to a codec that it has never heard of: scratch, draws, payloads of any length, calls while backward runs.
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <set>
 
 #include "tests/support/run_ranks.h"
 #include "tests/unit/exchange/spy_codec.h"
 #include "tests/unit/exchange/support.h"
+#include "tests/unit/exchange/tampering.h"
 
 namespace thinwire::exchange {
 namespace {
@@ -59,6 +62,51 @@ TEST(CodecSeam, CarriesPayloadsOfAnyLength) {
       EXPECT_TRUE(same_bits(rank.values(), trial.serial().round(inputs, 1)));
     }
   });
+}
+
+TEST(CodecSeam, RefusesBytesAfterTheLastPayload) {
+  Trial trial;
+  trial.ranks = 2;
+  trial.add("weight", 500, {std::make_shared<NonzerosCodec>(), skeleton_model()});
+  const auto failures = failures_of(trial.ranks, [&](comm::Transport& transport) {
+    TamperingTransport tampering(transport, [&](comm::Op& op) {
+      if (transport.world_rank() != 0) return;
+      op.received += 3;  // some elements are 0: there is room
+      reseal(op);
+    });
+    Rank rank(tampering, trial);
+    for (const uint64_t step : {1, 2}) rank.round({step, 1, false}, trial.inputs(step)[static_cast<size_t>(rank.index())]);
+  });
+  for (const Failure& failure : failures) {
+    EXPECT_TRUE(failure.is_comm_error);
+    EXPECT_THAT(failure.what, ::testing::HasSubstr("rank 1's contribution to bucket 0: 3 bytes after the last payload"));
+  }
+}
+
+TEST(CodecSeam, EncodesWhileBackwardRunsOnlyWithOverlap) {
+  for (const bool overlap : {true, false}) {
+    size_t encodes = 0;
+    Trial trial;
+    const CodecPtr spy = std::make_shared<SpyCodec>(topk_codec().codec, [&](const SpyCodec::Encoded&) { ++encodes; });
+    for (const char* name : {"first", "second", "third"}) trial.add(name, 10, {spy, none_model()});
+    trial.bucket_bytes = 4;
+    trial.overlap = overlap;
+    test::run_ranks(1, [&](comm::Transport& transport) {
+      Rank rank(transport, trial);
+      const auto encodes_so_far = [&] {
+        rank.driver.run("nothing", [](comm::Wire&) {});  // jobs run in the order posted: those before it are done
+        return encodes;
+      };
+      rank.begin_with({1, 1, false}, trial.inputs(1)[0]);
+      rank.exchange.ready(1);
+      EXPECT_EQ(encodes_so_far(), 0u) << "the third goes first, on all ranks";
+      rank.exchange.ready(2);
+      EXPECT_EQ(encodes_so_far(), overlap ? 2u : 0u);
+      rank.exchange.ready(0);
+      rank.exchange.finish();
+      EXPECT_EQ(encodes, 3u);
+    });
+  }
 }
 
 struct Draws {

@@ -138,5 +138,22 @@ TEST(Feedback, GoesOnFromARestoredResidual) {
   });
 }
 
+TEST(Exchange, RefusesCallsOutOfOrder) {
+  Trial trial;
+  for (const char* name : {"first", "second", "third"}) trial.add(name, 10, none_codec());
+  test::run_ranks(1, [&](comm::Transport& transport) {
+    Rank rank(transport, trial);
+    EXPECT_THROW(rank.exchange.ready(0), BrokenInvariant);
+    EXPECT_THROW(rank.exchange.finish(), BrokenInvariant);
+    rank.exchange.begin({1, 1, false});
+    EXPECT_THROW(rank.exchange.begin({2, 1, false}), BrokenInvariant);
+    EXPECT_FALSE(rank.exchange.is_ready(0));
+    rank.exchange.ready(0);
+    EXPECT_TRUE(rank.exchange.is_ready(0));
+    EXPECT_THROW(rank.exchange.ready(0), BrokenInvariant);
+    EXPECT_THROW(rank.exchange.finish(), BrokenInvariant) << "two slots are missing";
+  });
+}
+
 }  // namespace
 }  // namespace thinwire::exchange

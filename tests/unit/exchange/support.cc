@@ -68,6 +68,15 @@ std::vector<SlotValues> Trial::inputs(uint64_t step) const {
   return by_rank;
 }
 
+Trial three_slots(const Modelled& codec) {
+  Trial trial;
+  trial.ranks = 3;
+  trial.add("first.weight", 100, codec);
+  trial.add("second.weight", 200, codec);
+  trial.add("third.weight", 50, codec);
+  return trial;
+}
+
 Rank::Rank(comm::Transport& transport, const Trial& of, double timeout_s)
     : trial(of), driver(transport, timeout_s), exchange(driver, of.table(), of.feedback, of.overlap, 1) {}
 
@@ -146,6 +155,14 @@ std::vector<Failure> failures_of(int num_ranks, const std::function<void(comm::T
     }
   });
   return failures;
+}
+
+void expect_comm_errors(const std::vector<Failure>& failures, const ::testing::Matcher<std::string>& what) {
+  for (size_t rank = 0; rank < failures.size(); ++rank) {
+    EXPECT_TRUE(failures[rank].is_comm_error) << "rank " << rank << " ended with: " << failures[rank].what;
+    EXPECT_EQ(failures[rank].code, ExitCode::comm) << "rank " << rank;
+    EXPECT_THAT(failures[rank].what, ::testing::AllOf(what, ::testing::Not(::testing::HasSubstr("no message from")))) << "rank " << rank;
+  }
 }
 
 }  // namespace thinwire::exchange::testing

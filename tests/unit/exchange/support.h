@@ -1,6 +1,6 @@
 // What the tests of the exchange share: slots, reproducible numbers, rounds on all ranks, and how each rank failed.
 #pragma once
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <functional>
 #include <memory>
@@ -47,6 +47,8 @@ struct Trial {
   std::vector<SlotValues> inputs(uint64_t step) const;  // by rank
 };
 
+Trial three_slots(const Modelled& codec);  // on three ranks: "first.weight", "second.weight", "third.weight" of 100, 200 and 50
+
 inline constexpr double kPatience_s = 60;  // for what must not depend on the deadline
 
 // An exchange as one rank sees it.
@@ -75,5 +77,8 @@ struct Failure {
   bool is_non_finite_error = false, is_comm_error = false;
 };
 std::vector<Failure> failures_of(int num_ranks, const std::function<void(comm::Transport&)>& body);
+
+// Every one is a CommError like this, and not because of a deadline.
+void expect_comm_errors(const std::vector<Failure>& failures, const ::testing::Matcher<std::string>& what);
 
 }  // namespace thinwire::exchange::testing

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "config/load.h"
 #include "tests/unit/models/reference_llama.h"
 
@@ -82,7 +83,7 @@ TEST_P(LlamaShapes, GradientsEqualFiniteDifferencesOfTheDefinition) {
 INSTANTIATE_TEST_SUITE_P(Variants, LlamaShapes,
                          testing::Values(Case{"MultiHeadTied", 4, 4, true}, Case{"GroupedQueriesUntied", 6, 2, false},
                                          Case{"OneKeyHead", 2, 1, true}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& variant) { return variant.param.name; });
 
 TEST(Llama, HasHuggingFaceNamesAndShapes) {
   ModelOptions o;

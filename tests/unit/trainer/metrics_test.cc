@@ -9,7 +9,7 @@ namespace {
 
 TEST(WireLedger, RatioIsOfTheRoundAndTotalOfTheRun) {
   WireLedger ledger(1000);  // dense bytes per step
-  ledger.count_setup(50, 60);
+  ledger.count_outside_steps(50, 60);
   ledger.end_step(50, 60, false);  // two local steps ...
   EXPECT_EQ(ledger.step_sent(), 0u);
   EXPECT_FALSE(ledger.ratio().has_value());
@@ -25,7 +25,7 @@ TEST(WireLedger, GoesOnAfterAResume) {
   before.end_step(40, 0, false);
   WireLedger after(1000);
   after.restore(before.state());
-  after.count_setup(10, 0);
+  after.count_outside_steps(10, 0);
   after.end_step(30, 0, true);
   EXPECT_DOUBLE_EQ(*after.ratio(), 2000.0 / 60);  // the round began before the stop
   EXPECT_DOUBLE_EQ(*after.ratio_total(), 2000.0 / 70);

@@ -1,0 +1,84 @@
+// Bytes that are not what was sent: the receiver says who sent them and what is wrong, and takes all ranks with it.
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "tests/unit/exchange/support.h"
+#include "tests/unit/exchange/tampering.h"
+
+namespace thinwire::exchange {
+namespace {
+
+using namespace testing;
+using ::testing::HasSubstr;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr int kRanks = 3;
+
+struct Corruption {
+  std::string name;
+  std::string codec;
+  std::function<void(comm::Op&)> tamper;  // with what rank 0 got from rank 1
+  std::string expected;
+};
+
+constexpr uint16_t kCombined = 1;
+constexpr size_t kBody = 56;
+std::byte& byte_at(comm::Op& op, size_t offset) { return frame_of(op)[offset]; }
+void flip(comm::Op& op, size_t offset) { byte_at(op, offset) ^= std::byte{0x10}; }
+
+void PrintTo(const Corruption& corruption, std::ostream* out) { *out << corruption.name; }
+
+std::vector<Corruption> corruptions() {
+  return {
+      {"Magic", "none", [](comm::Op& op) { flip(op, 0); }, "rank 1's contribution to bucket 0: frame does not start with the magic"},
+      {"Version", "topk", [](comm::Op& op) { flip(op, 4); }, "rank 1's contribution to bucket 0: frame has format version"},
+      {"HeaderByte", "none", [](comm::Op& op) { flip(op, 16); }, "rank 1's contribution to bucket 0: frame states checksum"},
+      {"BodyByte", "topk", [](comm::Op& op) { flip(op, op.received - 1); }, "rank 1's contribution to bucket 0: frame states checksum"},
+      {"CutBody", "none", [](comm::Op& op) { op.received -= 1; }, "rank 1's contribution to bucket 0: frame states body_bytes"},
+      {"CutHeader", "topk", [](comm::Op& op) { op.received = 20; }, "rank 1's contribution to bucket 0: frame header"},
+      {"Nothing", "none", [](comm::Op& op) { op.received = 0; }, "rank 1's contribution to bucket 0: frame header"},
+      {"CombinedSlice", "none",
+       [](comm::Op& op) {
+         if (leg_of(op) == kCombined) flip(op, kBody);
+       },
+       "rank 1's combined slice to bucket 0: frame states checksum"},
+      {"ShortSliceWellSealed", "none", [](comm::Op& op) { op.received -= 4, reseal(op); }, "rank 1 sent a payload that codec none refuses"},
+      {"NanWellSealed", "none", [](comm::Op& op) { store_le(&byte_at(op, kBody), kNan), reseal(op); },
+       "rank 1 sent a payload that codec none refuses"},
+      {"InfInCombinedWellSealed", "bf16",
+       [](comm::Op& op) {
+         if (leg_of(op) == kCombined) store_le<uint16_t>(&byte_at(op, kBody), 0x7f80), reseal(op);
+       },
+       "rank 1 sent a payload that codec bf16 refuses"},
+      {"PayloadLengthWellSealed", "topk", [](comm::Op& op) { store_le(&byte_at(op, kBody), uint32_t{1'000'000}), reseal(op); },
+       "rank 1's contribution to bucket 0: 'payload' needs 1000000 bytes"},
+      {"NoRoomForALengthWellSealed", "topk", [](comm::Op& op) { op.received = kBody + 3, reseal(op); },
+       "rank 1's contribution to bucket 0: 'payload length' needs 4 bytes"},
+      {"ShortPayloadWellSealed", "topk", [](comm::Op& op) { store_le(&byte_at(op, kBody), uint32_t{1}), reseal(op); },
+       "rank 1 sent a payload that codec topk refuses"},
+      {"ExponentWellSealed", "topk", [](comm::Op& op) { byte_at(op, kBody + 4) = std::byte{114}, reseal(op); },
+       "rank 1 sent a payload that codec topk refuses"},
+  };
+}
+
+class Corrupt : public ::testing::TestWithParam<Corruption> {};
+
+TEST_P(Corrupt, BytesAreRefusedByNameOfTheirSender) {
+  const Corruption& corruption = GetParam();
+  const Trial trial = three_slots(corruption.codec == "none" ? none_codec() : corruption.codec == "bf16" ? bf16_codec() : topk_codec());
+  const auto failures = failures_of(kRanks, [&](comm::Transport& transport) {
+    TamperingTransport tampering(transport, [&](comm::Op& op) {
+      if (transport.world_rank() == 0 && op.peer == 1) corruption.tamper(op);
+    });
+    Rank rank(tampering, trial);
+    // What comes last in a round hurts one rank alone: its peers may have theirs complete, and learn of it in the next.
+    for (const uint64_t step : {1, 2}) rank.round({step, 1, false}, trial.inputs(step)[static_cast<size_t>(rank.index())]);
+  });
+  expect_comm_errors(failures, HasSubstr(corruption.expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Corrupt, ::testing::ValuesIn(corruptions()), [](const auto& corruption) { return corruption.param.name; });
+
+}  // namespace
+}  // namespace thinwire::exchange

@@ -1,0 +1,36 @@
+// What a run is made of, in the order in which it is built: later parts refer to earlier ones. Stays where it was made.
+#pragma once
+#include <memory>
+
+#include "checkpoint/checkpoint.h"
+#include "comm/driver.h"
+#include "data/corpus.h"
+#include "data/tokenizer.h"
+#include "exchange/schedule.h"
+#include "models/model.h"
+#include "trainer/optimizer.h"
+#include "trainer/trainer.h"
+
+namespace thinwire::trainer {
+
+struct Parts {
+  const Options& options;
+  const RunRequest& request;
+  comm::Driver& driver;
+  RunLocation location;
+  int64_t micro_batches;
+  data::Corpus corpus;
+  std::unique_ptr<data::Tokenizer> tokenizer;
+  std::unique_ptr<models::Model> model;
+  std::unique_ptr<exchange::Exchange> exchange;
+  std::unique_ptr<exchange::Schedule> schedule;
+  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<checkpoint::Store> store;
+  bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
+
+  Parts(const Options& o, const RunRequest& r, comm::Driver& d) : options(o), request(r), driver(d), micro_batches(0) {}
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+};
+
+}  // namespace thinwire::trainer

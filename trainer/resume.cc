@@ -1,0 +1,61 @@
+#include "trainer/resume.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "trainer/run_state.h"
+
+namespace thinwire::trainer {
+
+namespace {
+void refuse_other_config(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& config, int64_t step) {
+  const auto value_in = [](const std::map<std::string, std::string>& values, const std::string& key) {
+    const auto it = values.find(key);
+    return it == values.end() ? "absent" : it->second;
+  };
+  auto keys = saved;
+  keys.insert(config.begin(), config.end());
+  std::vector<std::string> differences;
+  for (const auto& [key, unused] : keys) {
+    const std::string before = value_in(saved, key), now = value_in(config, key);
+    if (before != now && !may_change_on_resume(key)) differences.push_back(fmt::format("  {}: checkpoint {}, config {}", key, before, now));
+  }
+  if (differences.empty()) return;
+  throw CheckpointError(
+      fmt::format("the checkpoint of step {} belongs to another configuration:\n{}\nresume with the same values, or start a new run with "
+                  "another run.name",
+                  step, join(differences, "\n")));
+}
+}  // namespace
+
+checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals) {
+  auto state = run_state(*parts.model, *parts.optimizer, *parts.schedule, wire_totals);
+  state.numbers = {
+      {"step", step}, {"data/next_sample", step * parts.options.data.global_batch}, {"data/hash", static_cast<int64_t>(parts.corpus.hash)}};
+  return state;
+}
+
+Restored resume(Parts& parts) {
+  Restored restored;
+  if (!parts.location.may_resume) return restored;
+  const auto step = parts.location.step ? parts.location.step : parts.store->newest_good();
+  if (!step) {
+    if (parts.request.resume.mode == Resume::Mode::path) {
+      throw CheckpointError(fmt::format("--resume {}: there is no checkpoint in it", parts.request.resume.path.string()));
+    }
+    log::info("--resume auto: no checkpoint yet, starting from step 0");
+    return restored;
+  }
+  refuse_other_config(parts.store->facts(*step).config, parts.request.config, *step);
+  auto state = state_at(parts, *step, restored.wire_totals);
+  parts.store->load(*step, state);
+  if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.corpus.hash)) {
+    throw CheckpointError(
+        fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *step));
+  }
+  restored.step = state.numbers.at("step");
+  return restored;
+}
+
+}  // namespace thinwire::trainer

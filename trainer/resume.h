@@ -1,0 +1,21 @@
+// Going on from a checkpoint.
+#pragma once
+#include <array>
+
+#include "trainer/parts.h"
+
+namespace thinwire::trainer {
+
+struct Restored {
+  int64_t step = 0;                         // finished steps; 0: a fresh start
+  std::array<int64_t, 4> wire_totals = {};  // WireLedger::state()
+};
+
+// Fills the parts from the checkpoint asked for, or the newest good one, if the run may resume and there is one. Writes nothing but memory.
+// CheckpointError when the checkpoint belongs to another configuration (naming every key), other data or another world.
+Restored resume(Parts& parts);
+
+// What a checkpoint of this run at `step` holds; `wire_totals` must outlive it.
+checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals);
+
+}  // namespace thinwire::trainer
