@@ -22,10 +22,10 @@ Validation evaluate(const models::Model& model, const data::Corpus& corpus, cons
                     comm::Driver& driver);
 
 struct SamplingOptions {
-  double temperature = 0.7;
+  double temperature = 0.5;
   int64_t top_k = 40;
 };
-// Continues `prompt` by num_bytes bytes, each drawn from the top_k likeliest.
+// Continues `prompt` by num_tokens tokens, each drawn from the top_k likeliest.
 std::string generate(const models::Model& model, const data::Tokenizer& tokenizer, const std::string& prompt, int64_t num_tokens,
                      const SamplingOptions& options, const Draw& draw);
 

@@ -193,13 +193,15 @@ void Loop::save(int64_t step) {
 void Loop::finish() {
   const auto counters = parts_.driver.counters();
   ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
-  metrics_.event(step_, "done", fmt::format("val_bpb {:.4f}", val_bpb_));
+  const auto ratio = ledger_.ratio_total();
+  const std::string saving = ratio ? fmt::format("ratio_total {:.1f}", *ratio) : "nothing was sent";
+  metrics_.event(step_, "done", fmt::format("val_bpb {:.4f}, {}", val_bpb_, saving));
   if (parts_.driver.rank() != 0) return;
   show_sample();
-  if (const auto ratio = ledger_.ratio_total()) {
+  if (ratio) {
     const auto [sent, steps, round_sent, round_steps] = ledger_.state();
-    log::info("{}sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: ratio_total {:.1f}", label(),
-              human_bytes(static_cast<double>(sent)), steps, human_bytes(ledger_.dense_bytes() * static_cast<double>(steps)), *ratio);
+    log::info("{}sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: {}", label(),
+              human_bytes(static_cast<double>(sent)), steps, human_bytes(ledger_.dense_bytes() * static_cast<double>(steps)), saving);
   }
   log::info("{}done: val_bpb {:.4f}, run directory {}", label(), val_bpb_, parts_.location.directory.string());
 }

@@ -162,7 +162,12 @@ class Console(thinwire.Case):
         done = self.train("parallel.dp=2")
         last = self.run_of().records("train")[-1]
         bpb = self.run_of().records("eval")[-1]["val_bpb"]
-        self.assert_says(done, f"val_bpb {bpb:.4f}", f"ratio_total {last['ratio_total']:.1f}", "runs/run")
+        event = self.run_of().records("event")[-1]
+        self.assertEqual(event["event"], "done")
+        ratio_total = float(re.search(r"ratio_total ([0-9.]+)", event["detail"]).group(1))
+        self.assert_says(done, f"val_bpb {bpb:.4f}", f"ratio_total {ratio_total:.1f}", "runs/run")
+        self.assertLessEqual(ratio_total, last["ratio_total"])  # the last evaluation and checkpoint count, too
+        self.assertGreater(ratio_total, 0.8 * last["ratio_total"])
 
     def test_synthetic_data_is_labelled_in_every_line_that_tells_a_figure(self):
         done = self.train("data.source=synthetic", "data.files=[]", "run.steps=2", "parallel.dp=2")

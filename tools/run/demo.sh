@@ -15,7 +15,9 @@ demo() {
   say demo "done ($((SECONDS - began)) s). Next:"
   cat <<END
   the same training with every gradient sent in fp32:
-    ${mpirun[*]} ${train[*]} --set exchange.schedule=every_step --set compress.codec=none
+    ${mpirun[*]} build/thinwire train -c configs/quickstart_uncompressed.yaml
+  what its checkpoints hold, and whether every byte is as it was written (the run directory is named above):
+    build/thinwire ckpt inspect RUN; build/thinwire ckpt verify RUN
   every setting with its value:
     build/thinwire config print -c configs/quickstart.yaml
   the tests:

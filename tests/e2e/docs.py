@@ -1,0 +1,59 @@
+"""What the documentation claims, held against the program: keys, verbs, links, example configurations, the demo's ratio."""
+import pathlib
+import re
+
+import thinwire
+from thinwire import Case
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+DEMO_PARAMETERS = 3_715_936
+
+
+class Pages(Case):
+    def test_the_configuration_page_is_what_the_program_prints(self):
+        page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+        self.assertTrue(self.thinwire("config", "docs").out in page, "renew docs/configuration.md from `thinwire config docs`")
+
+    def test_every_relative_link_leads_somewhere(self):
+        for page in PAGES:
+            for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+                if not target.startswith("http"):
+                    self.assertTrue((page.parent / target).exists(), f"{page}: {target}")
+
+    def test_the_readme_names_the_verbs_that_there_are(self):
+        in_readme = set(re.findall(r"^thinwire (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+        in_help = set(re.findall(r"^  (\w+)  ", self.thinwire("--help").out.split("Subcommands:")[1], re.MULTILINE))
+        self.assertEqual(in_readme, in_help)
+
+
+class Configs(Case):
+    def test_every_one_is_valid_and_names_its_own_command(self):
+        self.assertGreaterEqual(len(CONFIGS), 6)
+        for config in CONFIGS:
+            self.thinwire("config", "print", "-c", config)
+            self.assertIn(f"thinwire train -c {config.relative_to(ROOT)}", config.read_text(encoding="utf-8"))
+
+    def test_every_example_trains(self):
+        (self.folder / "README.md").write_text("words of a small text, again and again. " * 500, encoding="ascii")
+        (self.folder / "docs").mkdir()
+        (self.folder / "docs" / "page.md").write_text("more words. " * 500, encoding="ascii")
+        for config in CONFIGS:
+            if config.parent.name != "examples":
+                continue
+            ranks = [] if "own_text" in config.name else ["parallel.dp=2"]
+            self.train("run.steps=6", "eval.batches=2", *ranks, name=config.stem, config=config)
+            self.assertEqual(self.run_of(config.stem).last_step(), 6)
+
+    def test_the_demo_sends_eighty_times_fewer_bytes(self):
+        run = self.trained("parallel.dp=2", "run.steps=10", "eval.batches=2", "checkpoint.every=0", name="demo", config=ROOT / "configs" / "quickstart.yaml")
+        last = run.records("train")[-1]
+        self.assertEqual(last["dense_bytes"], 4 * DEMO_PARAMETERS)
+        by_arithmetic = 5 * 4 / (0.0625 * 3.5)  # five steps of fp32 over two bytes of value and one and a half of position, for one in sixteen
+        self.assertGreater(last["ratio"], 80)
+        self.assertLess(last["ratio"], by_arithmetic)
+
+
+if __name__ == "__main__":
+    thinwire.main()
