@@ -4,12 +4,13 @@
 sanitizer_presets=(asan tsan)
 tree_of() { if [ "$1" = release ]; then echo build; else echo "build-$1"; fi; }
 
+# build [TARGET...]: of the release tree; everything without a target.
 build() {
   install_packages
   find_torch
   # -U: what was found under another prefix must not be remembered.
   configure release -U 'THINWIRE_TORCH_*' -U THINWIRE_C10_LIBRARY -D "THINWIRE_TORCH_PREFIX=$torch_prefix"
-  compile release
+  compile release "$@"
 }
 
 # configure PRESET [ARGUMENT...]: once per tree; again only when the arguments or the presets changed (ninja sees the rest itself).

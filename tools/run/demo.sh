@@ -3,7 +3,7 @@
 
 # demo [ARGUMENT...]: arguments go to thinwire train.
 demo() {
-  build
+  build thinwire
   local mpirun=(mpirun -n 2 --bind-to none) train=(build/thinwire train -c configs/quickstart.yaml) status=0 began
   ((EUID != 0)) || mpirun+=(--allow-run-as-root)
   # Open MPI counts one slot per physical core; asking it is the only sure way to know whether two ranks fit.

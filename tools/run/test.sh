@@ -8,7 +8,7 @@ summary_line='^[0-9]+% tests passed'
 # test_all [PATTERN]
 test_all() {
   (($# <= 1)) || fail 2 run "test takes one pattern, but got: $*"
-  local began=$SECONDS log=build/log/test.log chosen=(-LE soak) rooms
+  local began=$SECONDS log=build/log/test.log chosen=() rooms
   (($# == 0)) || chosen+=(-R "$1")
   build
   run_ctest build "$log" "${chosen[@]}"
@@ -24,12 +24,6 @@ test_all() {
   list_skipped "$log"
   say test "all done ($((SECONDS - began)) s)"
   sed -nE "/$summary_line/,/^Total Test time/p" "$log"
-}
-
-soak() {
-  build
-  run_ctest build build/log/soak.log -L soak
-  sed -nE "/$summary_line/,/^Total Test time/p" build/log/soak.log
 }
 
 # run_ctest FOLDER LOG ARGUMENT...: failures on the screen, everything in LOG; holds ctest's summary back unless a test failed.
@@ -65,7 +59,7 @@ sanitize() {
   compile "$preset" "${folders[@]/%//all}"
   mkdir -p "$tree/chosen"
   printf 'subdirs("%s")\n' "${folders[@]/#/$PWD/$tree/}" >"$tree/chosen/CTestTestfile.cmake"
-  run_ctest "$tree/chosen" "$tree/log/test.log" -LE soak
+  run_ctest "$tree/chosen" "$tree/log/test.log"
 }
 
 # list_skipped LOG: what did not run in the release tree, grouped by the reason that the test itself printed.
