@@ -43,7 +43,9 @@ std::vector<fs::path> chosen(const std::string& given) {
 }
 
 int list(const std::string& given) {
-  for (const auto& entry : checkpoint::list(find(given).checkpoints)) {
+  const auto entries = checkpoint::list(find(given).checkpoints);
+  if (entries.empty()) throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it", given));
+  for (const auto& entry : entries) {
     fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
                entry.world == 1 ? "" : "s", entry.created, entry.path.string());
   }

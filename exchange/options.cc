@@ -35,7 +35,8 @@ void describe(config::Section& s, CompressOptions& o) {
   s.section_or_name("error_feedback", o.error_feedback, "name", "memory of the compression error");
   s.integer("min_elems", o.min_elems, {0, int64_t{1} << 40}, "parameters with fewer elements travel dense");
   s.amount("start", o.start, "dense until then");
-  s.list("rules", o.rules, "codecs for parameters by name; the first match wins; codec options that a rule does not name have their defaults");
+  s.list("rules", o.rules,
+         "codecs for parameters by name; the first match wins; a rule's codec is none, and its options have their defaults, unless named");
 }
 
 }  // namespace thinwire::exchange

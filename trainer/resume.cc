@@ -9,7 +9,8 @@
 namespace thinwire::trainer {
 
 namespace {
-void refuse_other_config(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& config, int64_t step) {
+void refuse_other_config(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& config,
+                         const std::string& where) {
   const auto value_in = [](const std::map<std::string, std::string>& values, const std::string& key) {
     const auto it = values.find(key);
     return it == values.end() ? "absent" : it->second;
@@ -23,9 +24,9 @@ void refuse_other_config(const std::map<std::string, std::string>& saved, const 
   }
   if (differences.empty()) return;
   throw CheckpointError(
-      fmt::format("the checkpoint of step {} belongs to another configuration:\n{}\nresume with the same values, or start a new run with "
+      fmt::format("{} belongs to another configuration:\n{}\nresume with the same values, or start a new run with "
                   "another run.name",
-                  step, join(differences, "\n")));
+                  where, join(differences, "\n")));
 }
 }  // namespace
 
@@ -47,7 +48,8 @@ Restored resume(Parts& parts) {
     log::info("--resume auto: no checkpoint yet, starting from step 0");
     return restored;
   }
-  refuse_other_config(parts.store->facts(*step).config, parts.request.config, *step);
+  refuse_other_config(parts.store->facts(*step).config, parts.request.config,
+                      fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string()));
   auto state = state_at(parts, *step, restored.wire_totals);
   parts.store->load(*step, state);
   if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.corpus.hash)) {

@@ -1,9 +1,17 @@
 #include "trainer/run_directory.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <ctime>
 #include <fstream>
+#include <thread>
 
 #include "base/error.h"
 
@@ -12,6 +20,7 @@ namespace thinwire::trainer {
 namespace fs = std::filesystem;
 
 namespace {
+constexpr const char* kLockName = ".lock";  // no sign of a run: it says nothing once nobody holds it
 constexpr const char* kStampFormat = "%Y%m%d-%H%M%S";
 constexpr size_t kStampLength = 15;  // of a date and time in that format
 
@@ -37,6 +46,12 @@ std::optional<fs::path> newest_auto_run(const fs::path& dir, const std::string& 
     if (!newest || newest->filename() < entry.path().filename()) newest = entry.path();
   }
   return newest;
+}
+
+bool is_occupied(const fs::path& directory) {
+  std::error_code absent;
+  const fs::directory_iterator entries(directory, absent);
+  return std::any_of(begin(entries), end(entries), [](const auto& entry) { return entry.path().filename() != kLockName; });
 }
 
 RunLocation locate_checkpoint(const fs::path& given) {
@@ -72,21 +87,41 @@ void check_directory(const fs::path& directory, IfOccupied if_occupied) {
   if (fs::exists(directory, unreadable) && !fs::is_directory(directory, unreadable)) {
     throw ConfigError(fmt::format("the run directory {} is a file; choose another run.name or run.dir", directory.string()));
   }
-  if (if_occupied == IfOccupied::refuse && fs::exists(directory, unreadable) && !fs::is_empty(directory, unreadable)) {
+  if (if_occupied == IfOccupied::refuse && is_occupied(directory)) {
     throw ConfigError(fmt::format(
         "the run directory {} is not empty; go on with it by --resume auto, replace it by --overwrite, or choose another run.name",
         directory.string()));
   }
 }
 
-void prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
+RunLock::RunLock(const fs::path& directory) {
+  const fs::path path = directory / kLockName;
+  file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (file_ < 0) throw ConfigError(fmt::format("cannot make {}: {}", path.string(), std::strerror(errno)));
+  for (int tenths = 0; flock(file_, LOCK_EX | LOCK_NB) != 0; ++tenths) {  // a run that was just killed may still be on its way out
+    if (tenths == 50) {
+      close(file_);
+      throw ConfigError(
+          fmt::format("another process is training in {}; wait for it, stop it, or choose another run.name", directory.string()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+RunLock::~RunLock() {
+  if (file_ >= 0) close(file_);
+}
+
+RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
   check_directory(directory, if_occupied);
   try {
+    fs::create_directories(directory);
+    RunLock lock(directory);
     if (if_occupied == IfOccupied::overwrite) {
       for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"})
         fs::remove_all(directory / ours);
     }
-    fs::create_directories(directory);
+    return lock;
   } catch (const fs::filesystem_error& e) {
     throw ConfigError(fmt::format("cannot make the run directory {}: {}", directory.string(), e.code().message()));
   }

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "trainer/options.h"
 
@@ -28,8 +28,26 @@ RunLocation locate_run(const RunOptions& options, const Resume& resume, const st
 enum class IfOccupied { refuse, overwrite, keep };
 // ConfigError when the run could not live there: the path is a file, or it is not empty and `refuse`. Touches nothing.
 void check_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
-// Makes the directory; `overwrite` removes what earlier runs left there under our names. Called when nothing else can refuse the run.
-void prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
+
+// Held by rank 0 for as long as it trains: the kernel lets go of it when the process ends, however it ends.
+class RunLock {
+ public:
+  RunLock() = default;
+  explicit RunLock(const std::filesystem::path& directory);  // ConfigError when another process holds it, after a few seconds of patience
+  ~RunLock();
+  RunLock(RunLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+  RunLock& operator=(RunLock&& other) noexcept {
+    std::swap(file_, other.file_);
+    return *this;
+  }
+
+ private:
+  int file_ = -1;
+};
+
+// Makes and locks the directory; `overwrite` removes what earlier runs left there under our names. Called when nothing else can refuse the
+// run.
+RunLock prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
 
 // Writes a small text file whole or not at all.
 void write_text(const std::filesystem::path& path, const std::string& text);

@@ -83,6 +83,38 @@ std::vector<std::string> host_names(comm::Driver& driver) {
   return names;
 }
 
+// Each rank writes its own part of a checkpoint there: better refused now than at the first save.
+void require_shared_storage(comm::Driver& driver, const std::filesystem::path& directory, const std::vector<std::string>& hosts) {
+  const auto sees = gather_values(driver, "looking for the run directory", int{std::filesystem::exists(directory / "run.json")});
+  for (size_t rank = 0; rank < sees.size(); ++rank) {
+    if (sees[rank] != 0) continue;
+    throw ConfigError(
+        fmt::format("rank {} on {} does not see {}, which rank 0 on {} has made: run.dir must be on storage that every host shares, under "
+                    "the same path",
+                    rank, hosts[rank], directory.string(), hosts[0]));
+  }
+}
+
+// What is likely not meant.
+void warn_of_odd_choices(const Parts& parts) {
+  double smallest_delta = 1;
+  for (const auto& slot : parts.exchange->table().slots()) {
+    smallest_delta = std::min(smallest_delta, slot.codec->traits({0, slot.rows, slot.cols}).delta);
+  }
+  if (parts.driver.rank() != 0) return;
+  if (parts.driver.size() == 1 && smallest_delta < 1) {
+    log::warn(
+        "there is one rank: nothing crosses a wire, yet codecs lose precision; start with mpirun or parallel.dp, or set "
+        "compress.codec=none");
+  }
+  if (parts.options.exchange.schedule == "every_step" && smallest_delta < 0.5) {
+    log::warn(
+        "a codec leaves out most of every gradient, which trains badly under AdamW; exchange.schedule=local_steps makes it leave out most "
+        "of "
+        "the update instead (docs/methods/topk.md)");
+  }
+}
+
 // The table at the start: what was understood, and what follows from it.
 void announce(const Parts& parts, const comm::Transport& transport) {
   const Options& o = parts.options;
@@ -97,12 +129,12 @@ void announce(const Parts& parts, const comm::Transport& transport) {
           ? fmt::format("local_steps, every {} steps, outer {} lr {}", o.exchange.every, o.exchange.outer.name, o.exchange.outer.lr)
           : "every_step";
   log::info("run        {}", parts.location.directory.string());
-  log::info("ranks      {} over {}, {} thread{} each", world, transport.name(), o.run.threads, o.run.threads == 1 ? "" : "s");
+  log::info("ranks      {} over {}; threads each: {}", world, transport.name(), o.run.threads);
   log::info("model      {} with {} parameters, context {}", o.model.type, with_thousands(parts.model->num_parameters()), o.model.context);
   log::info("data       {}", parts.corpus.description);
-  log::info("batch      {} sequences = {} ranks x {} micro-batches x {}; {} tokens per step", o.data.global_batch, world,
+  log::info("batch      {} sequences = {} (ranks) x {} (micro-batches) x {} (sequences); {} tokens per step", o.data.global_batch, world,
             parts.micro_batches, o.data.micro_batch, with_thousands(o.data.global_batch * o.model.context));
-  log::info("exchange   {}; {} buckets; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
+  log::info("exchange   {}; buckets: {}; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
             join(codecs, ", "), o.compress.error_feedback.name);
 }
 
@@ -136,12 +168,15 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
   const Restored restored = resume(parts);
 
   const auto hosts = host_names(driver);
+  RunLock lock;
   on_rank_zero(driver, "preparing the run directory", [&] {
-    prepare_directory(parts.location.directory, if_occupied(request));
+    lock = prepare_directory(parts.location.directory, if_occupied(request));
     write_run_files(parts, transport, hosts);
   });
+  require_shared_storage(driver, parts.location.directory, hosts);
   log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
   announce(parts, transport);
+  warn_of_odd_choices(parts);
   return Loop(parts, restored).run();
 }
 

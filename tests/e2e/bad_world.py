@@ -62,6 +62,38 @@ class UnequalRanks(thinwire.Case):
         self.assert_says(done, "data", "rank 0", "rank 1")
 
 
+    def test_a_run_directory_that_one_rank_does_not_see_is_refused_at_the_start(self):
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        there = ["sh", "-c", 'cd "$0" && exec "$@"', elsewhere]
+        words = [thinwire.program, *self.train_words([f"data.files=[{self.folder / 'words.txt'}]"], config=self.folder / "small.yaml")]
+        done = self.start("mpirun", "--bind-to", "none", "-n", 1, *words, ":", "-n", 1, *there, *words).wait()
+        self.assertEqual(done.code, USAGE, done.text)
+        self.assert_says(done, "rank 1 on", "every host shares")
+        self.assertEqual(self.run_of().last_step(), 0)
+
+
+class OddChoices(thinwire.Case):
+    def test_lossy_codecs_of_a_single_rank_are_warned_about(self):
+        self.assertRegex(self.train("run.steps=1").err, r"warning: there is one rank: .*compress.codec=none")
+        self.assertNotIn("one rank", self.train("run.steps=1", "parallel.dp=2", name="two").err)
+
+    def test_sparse_gradients_are_warned_about(self):
+        sparse = self.train("run.steps=1", "parallel.dp=2", "exchange.schedule=every_step")
+        self.assertRegex(sparse.err, r"warning: .*most of every gradient.*local_steps")
+        self.assertNotIn("warning", self.train("run.steps=1", "parallel.dp=2", "exchange.schedule=every_step", "compress.codec=bf16", name="half").err)
+
+
+class LiveRun(thinwire.Case):
+    def test_a_directory_in_which_another_process_trains_is_left_alone(self):
+        job = self.start(thinwire.program, *self.train_words(["run.steps=1000000", "checkpoint.every=0"]))
+        self.wait_until(lambda: self.run_of().last_step() >= 2, job)
+        for options in (["--overwrite"], ["--resume", "auto"]):
+            self.refused(USAGE, "another process is training in", settings=["run.steps=1000000", "checkpoint.every=0"], options=options)
+        before = self.run_of().last_step()
+        self.wait_until(lambda: self.run_of().last_step() > before, job)
+
+
 class SilentRanks(thinwire.Case):
     def test_a_rank_that_stands_still_is_named_when_the_deadline_has_passed(self):
         endless = ["run.steps=1000000", "checkpoint.every=0", "comm.timeout=2s"]
@@ -81,7 +113,7 @@ class Binding(thinwire.Case):
         core = min(os.sched_getaffinity(0))
         done = self.train("run.steps=1", preexec=lambda: os.sched_setaffinity(0, {core}))
         self.assertRegex(done.err, r"\[rank 0 [^ \]]+\] warning: .*one of \d+ cores.*--bind-to none")
-        self.assertNotIn("warning", self.train("run.steps=1", name="free").err)
+        self.assertNotIn("warning", self.train("run.steps=1", "compress.codec=none", name="free").err)
 
 
 class NonFinite(thinwire.Case):

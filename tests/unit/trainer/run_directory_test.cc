@@ -64,11 +64,20 @@ TEST_F(RunDirectory, AnOccupiedDirectoryIsRefusedOverwrittenOrKept) {
     EXPECT_NE(std::string(e.what()).find("--resume auto"), std::string::npos);
     EXPECT_NE(std::string(e.what()).find("--overwrite"), std::string::npos);
   }
-  prepare_directory(root_, IfOccupied::keep);
+  { const RunLock kept = prepare_directory(root_, IfOccupied::keep); }
   EXPECT_TRUE(fs::exists(root_ / "metrics.jsonl"));
-  prepare_directory(root_, IfOccupied::overwrite);
+  { const RunLock replaced = prepare_directory(root_, IfOccupied::overwrite); }
   EXPECT_FALSE(fs::exists(root_ / "metrics.jsonl"));
   EXPECT_TRUE(fs::exists(root_ / "notes.txt")) << "what is not ours stays";
+}
+
+TEST_F(RunDirectory, ALiveRunKeepsOthersOutAndADeadOneLeavesNoTrace) {
+  const fs::path directory = root_ / "run";
+  {
+    const RunLock lock = prepare_directory(directory, IfOccupied::refuse);
+    EXPECT_THROW(prepare_directory(directory, IfOccupied::keep), ConfigError);
+  }
+  prepare_directory(directory, IfOccupied::refuse);  // the lock file alone is no run
 }
 
 }  // namespace
