@@ -30,7 +30,7 @@ class Exchanged(thinwire.Case):
         return self.run_of().records("train")
 
     def num_buckets(self):
-        return int(re.search(r"; (\d+) buckets", self.said).group(1))
+        return int(re.search(r"; buckets: (\d+);", self.said).group(1))
 
     def test_uncompressed_bytes_are_those_of_a_two_shot_sum(self):
         """Over N = 2: half of the values to the owner, half of the sums back, two frames a bucket."""
