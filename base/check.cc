@@ -1,10 +1,12 @@
 #include "base/check.h"
 
+#include <string>
+
 namespace thinwire {
 
-void broken_invariant(const char* what, const std::source_location& where) {
-  throw BrokenInvariant(std::string("internal error: ") + what + " does not hold at " + where.file_name() + ":" +
-                        std::to_string(where.line()) + " in " + where.function_name());
+void broken_invariant(const char* what, const char* file, int line, const char* function) {
+  throw BrokenInvariant(std::string("internal error: ") + what + " does not hold at " + file + ":" + std::to_string(line) + " in " +
+                        function);
 }
 
 }  // namespace thinwire

@@ -33,6 +33,7 @@ double unit(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 Draw Draw::fork(std::string_view purpose) const { return Draw(seed_, hash64(purpose, stream_ + 1)); }
 Draw Draw::fork(uint64_t number) const { return Draw(seed_, hash64(bytes_of(std::span(&number, 1)), stream_ + 2)); }
 
+std::array<uint32_t, 4> Draw::words(uint64_t index) const { return block(seed_, stream_, index); }
 uint64_t Draw::bits(uint64_t index) const {
   const auto b = block(seed_, stream_, index);
   return join(b[0], b[1]);

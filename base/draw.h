@@ -24,6 +24,12 @@ class Draw {
   double uniform(uint64_t index) const;                  // [0, 1), 53 bits
   double normal(uint64_t index) const;                   // mean 0, variance 1 (Box-Muller)
 
+  // All four words of the Philox block that the draws above take theirs from, for bulk draws, and what a vectorised Philox needs: the
+  // counter is the index and the stream, the key the seed, each low word first.
+  std::array<uint32_t, 4> words(uint64_t index) const;
+  uint64_t seed() const { return seed_; }
+  uint64_t stream() const { return stream_; }
+
  private:
   uint64_t seed_;
   uint64_t stream_;

@@ -39,7 +39,7 @@ TEST(Draw, NormalHasMeanZeroAndVarianceOne) {
     sum += x;
     squares += x * x;
   }
-  EXPECT_NEAR(sum / kDraws, 0.0, 5 / std::sqrt(kDraws));            // five standard errors
+  EXPECT_NEAR(sum / kDraws, 0.0, 5 / std::sqrt(kDraws));  // five standard errors
   EXPECT_NEAR(squares / kDraws, 1.0, 5 * std::sqrt(2.0 / kDraws));
 }
 
@@ -55,9 +55,9 @@ TEST(DType, F16CastsEveryHalfBackToItself) {
 }
 
 TEST(DType, F16RoundsHalfwayCasesToEven) {
-  EXPECT_EQ(to_f16(1.0f + 0x1p-11f), 0x3c00);           // halfway between 1 and 1 + 2^-10: to even
+  EXPECT_EQ(to_f16(1.0f + 0x1p-11f), 0x3c00);  // halfway between 1 and 1 + 2^-10: to even
   EXPECT_EQ(to_f16(1.0f + 3 * 0x1p-11f), 0x3c02);
-  EXPECT_EQ(to_f16(0x1p-25f), 0x0000);                  // half of the smallest subnormal: to even
+  EXPECT_EQ(to_f16(0x1p-25f), 0x0000);  // half of the smallest subnormal: to even
   EXPECT_EQ(to_f16(3 * 0x1p-25f), 0x0002);
   EXPECT_EQ(to_f16(65519.0f), 0x7bff);
   EXPECT_EQ(to_f16(65520.0f), 0x7c00);
@@ -122,6 +122,19 @@ TEST(Text, FormatsForPeople) {
   EXPECT_EQ(with_thousands(-1234567), "-1,234,567");
   EXPECT_EQ(with_thousands(999), "999");
   EXPECT_EQ(human_bytes(310000), "0.31MB");
+}
+
+TEST(Check, NamesItsCaller) {
+  check(true, "what holds");
+  const int line = __LINE__ + 2;
+  try {
+    check(false, "1 + 1 = 3");
+    FAIL() << "a broken invariant went unnoticed";
+  } catch (const BrokenInvariant& error) {
+    const std::string what = error.what();
+    EXPECT_TRUE(what.starts_with("internal error: 1 + 1 = 3 does not hold at ")) << what;
+    EXPECT_NE(what.find("base_test.cc:" + std::to_string(line) + " in TestBody"), std::string::npos) << what;
+  }
 }
 
 }  // namespace
