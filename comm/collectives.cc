@@ -17,7 +17,7 @@ Op recv_from(int peer, MutableBytes bytes) {
 
 void require_size(Wire& wire, const Op& op, size_t expected_bytes, const char* what) {
   if (op.received == expected_bytes) return;
-  wire.fail(fmt::format("rank {} sent {} bytes instead of {}", wire.channel().member(op.peer), op.received, expected_bytes), what);
+  wire.fail(fmt::format("rank {} sent {} bytes instead of {}", wire.member(op.peer), op.received, expected_bytes), what);
 }
 
 // Sends to[p] to each peer and receives into[p] from it, in one step. Returns the receives; each rank starts with its right neighbour, so

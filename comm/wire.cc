@@ -7,24 +7,12 @@
 #include <chrono>
 #include <thread>
 
+#include "base/check.h"
+#include "base/stopwatch.h"
+
 namespace thinwire::comm {
 
 namespace {
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-class BusyTime {
- public:
-  explicit BusyTime(double& total_s) : total_s_(total_s) {}
-  ~BusyTime() { total_s_ += seconds_since(start_); }
-  BusyTime(const BusyTime&) = delete;
-  BusyTime& operator=(const BusyTime&) = delete;
-
- private:
-  double& total_s_;
-  Clock::time_point start_ = Clock::now();
-};
-
 // Short waits stay short; long ones leave the core to the training thread and to the other ranks of this machine.
 class Backoff {
  public:
@@ -45,9 +33,26 @@ class Backoff {
 };
 }  // namespace
 
+Wire::Wire(Wire& parent, std::vector<int> members)
+    : channel_(parent.channel_), parent_(&parent), members_(std::move(members)), timeout_s_(parent.timeout_s_) {
+  const auto own = std::find(members_.begin(), members_.end(), parent.rank());
+  check(own != members_.end() && std::is_sorted(members_.begin(), members_.end()), "this rank is a member of the subset");
+  own_index_ = static_cast<int>(own - members_.begin());
+}
+
 void Wire::run(std::span<Op> ops, std::string_view what) {
   if (ops.empty()) return;
-  const BusyTime busy(counters_.busy_s);
+  if (parent_ != nullptr) {
+    std::vector<int> peers;
+    for (Op& op : ops) {
+      peers.push_back(op.peer);
+      op.peer = members_[static_cast<size_t>(op.peer)];
+    }
+    parent_->run(ops, what);
+    for (size_t i = 0; i < ops.size(); ++i) ops[i].peer = peers[i];
+    return;
+  }
+  const TimeInto busy(counters_.busy_s);
   for (const Op& op : ops) {
     if (op.kind == Op::Kind::send) counters_.sent_bytes += op.buffer.bytes;
   }
@@ -59,7 +64,7 @@ void Wire::run(std::span<Op> ops, std::string_view what) {
 
 void Wire::wait(Ticket ticket, std::string_view what) {
   Backoff backoff;
-  auto last_progress = Clock::now();
+  Stopwatch since_progress;
   uint64_t seen = 0;
   for (;;) {
     const Status status = channel_.poll(ticket);
@@ -67,9 +72,9 @@ void Wire::wait(Ticket ticket, std::string_view what) {
     if (status.state == Status::State::failed) fail(status.why + ", met", what, status.code);
     if (status.progress != seen) {
       seen = status.progress;
-      last_progress = Clock::now();
+      since_progress = {};
       backoff.reset();
-    } else if (seconds_since(last_progress) > timeout_s_) {
+    } else if (since_progress.seconds() > timeout_s_) {
       fail(fmt::format("no message from {} for {:g} s", absent(status.waiting_for), timeout_s_), what);
     }
     backoff.pause();
@@ -77,6 +82,7 @@ void Wire::wait(Ticket ticket, std::string_view what) {
 }
 
 void Wire::fail(const std::string& why, std::string_view what, ExitCode code) {
+  if (parent_ != nullptr) parent_->fail(why, what, code);
   const std::string message = fmt::format("{} in {}{}", why, what, purpose_.empty() ? "" : fmt::format(" ({})", purpose_));
   channel_.abort(code, message);
   throw CommError(message, code);

@@ -22,8 +22,13 @@ struct WireCounters {
 class Wire {
  public:
   Wire(Channel& channel, double timeout_s) : channel_(channel), timeout_s_(timeout_s) {}
-  int rank() const { return channel_.rank(); }
-  int size() const { return channel_.size(); }
+  // A view of a subset of the parent's members (ascending indices, this one among them), whose ranks count from 0 within it. Its bytes and
+  // failures are the parent's, which must outlive it. Members of other subsets may use theirs meanwhile; the parent itself may not.
+  Wire(Wire& parent, std::vector<int> members);
+
+  int rank() const { return parent_ ? own_index_ : channel_.rank(); }
+  int size() const { return parent_ ? static_cast<int>(members_.size()) : channel_.size(); }
+  int member(int index) const { return parent_ ? parent_->member(members_[static_cast<size_t>(index)]) : channel_.member(index); }
 
   // Posts the operations and returns when all are done. Throws CommError when a peer fails, or when nothing arrived for timeout_s: the
   // message names `what` and the peers that were waited for. The channel is aborted before the throw, so that peers do not wait either.
@@ -35,14 +40,16 @@ class Wire {
   // On whose behalf the next operations run; error messages then say "all_gather (bucket 2)".
   void set_purpose(std::string purpose) { purpose_ = std::move(purpose); }
 
-  const WireCounters& counters() const { return counters_; }
-  Channel& channel() { return channel_; }
+  const WireCounters& counters() const { return parent_ ? parent_->counters() : counters_; }
 
  private:
   void wait(Ticket ticket, std::string_view what);
   std::string absent(const std::vector<int>& peers) const;
 
   Channel& channel_;
+  Wire* parent_ = nullptr;
+  std::vector<int> members_;  // of the parent
+  int own_index_ = 0;
   double timeout_s_;
   std::string purpose_;
   WireCounters counters_;

@@ -6,6 +6,8 @@
 #include <functional>
 #include <thread>
 
+#include "base/check.h"
+
 namespace thinwire::comm {
 namespace {
 
@@ -19,10 +21,19 @@ class ScriptedChannel : public Channel {
   std::string abort_why;
   ExitCode abort_code = ExitCode::ok;
 
-  int rank() const override { return 0; }
+  int own_rank = 0;
+  std::vector<int> peers;  // of the operations posted
+
+  int rank() const override { return own_rank; }
   int size() const override { return 4; }
   int member(int index) const override { return index + 10; }
-  Ticket post(std::span<Op>) override { return 1; }
+  Ticket post(std::span<Op> ops) override {
+    for (Op& op : ops) {
+      peers.push_back(op.peer);
+      if (op.kind == Op::Kind::recv) op.received = op.buffer.bytes;
+    }
+    return 1;
+  }
   Status poll(Ticket) override { return answer(polls++); }
   void abort(ExitCode code, std::string_view why) noexcept override {
     abort_code = code;
@@ -93,6 +104,86 @@ TEST(Wire, DoesNothingForNoOperations) {
   Wire wire(channel, 1);
   wire.run({}, "nothing");
   EXPECT_EQ(channel.polls, 0);
+}
+
+Status all_done(int) { return done(); }
+
+TEST(WireOfASubset, CountsItsMembersFromZero) {
+  ScriptedChannel channel;
+  channel.own_rank = 2;
+  Wire wire(channel, 1), subset(wire, {0, 2, 3});
+  EXPECT_EQ(subset.rank(), 1);
+  EXPECT_EQ(subset.size(), 3);
+  EXPECT_EQ(subset.member(0), 10);
+  EXPECT_EQ(subset.member(1), 12);
+  EXPECT_EQ(subset.member(2), 13);
+  Wire part(subset, {1, 2});
+  EXPECT_EQ(part.rank(), 0);
+  EXPECT_EQ(part.size(), 2);
+  EXPECT_EQ(part.member(1), 13);
+}
+
+TEST(WireOfASubset, SpeaksToThePeersOfItsParentAndLeavesTheOperationsAsTheyWere) {
+  ScriptedChannel channel;
+  channel.answer = all_done;
+  Wire wire(channel, 1), subset(wire, {0, 2, 3}), part(subset, {0, 2});
+  std::byte bytes[8] = {};
+  Op ops[] = {{Op::Kind::send, 2, {bytes, 3}}, {Op::Kind::recv, 1, {bytes, 8}}};
+  subset.run(ops, "swap");
+  EXPECT_EQ(channel.peers, (std::vector<int>{3, 2}));
+  EXPECT_EQ(ops[0].peer, 2);
+  EXPECT_EQ(ops[1].peer, 1);
+  EXPECT_EQ(ops[1].received, 8u);
+  Op one = {Op::Kind::send, 1, {bytes, 4}};
+  part.run({&one, 1}, "send");
+  EXPECT_EQ(channel.peers.back(), 3);
+}
+
+TEST(WireOfASubset, CountsItsBytesInItsParent) {
+  ScriptedChannel channel;
+  channel.answer = all_done;
+  Wire wire(channel, 1), subset(wire, {0, 1}), part(subset, {0, 1});
+  std::byte bytes[8] = {};
+  for (Wire* each : {&wire, &subset, &part}) {
+    Op ops[] = {{Op::Kind::send, 1, {bytes, 3}}, {Op::Kind::recv, 1, {bytes, 8}}};
+    each->run(ops, "swap");
+  }
+  for (const Wire* each : {&wire, &subset, &part}) {
+    EXPECT_EQ(each->counters().sent_bytes, 9u);
+    EXPECT_EQ(each->counters().received_bytes, 24u);
+  }
+  EXPECT_GT(part.counters().busy_s, 0);
+  EXPECT_EQ(part.counters().busy_s, wire.counters().busy_s);
+}
+
+TEST(WireOfASubset, FailsAsItsParentDoes) {
+  ScriptedChannel channel;
+  channel.answer = [](int) { return pending({3}); };
+  Wire wire(channel, 0.05), subset(wire, {0, 3});
+  wire.set_purpose("bucket 2");
+  Op op = receive();
+  try {
+    subset.run({&op, 1}, "sum within the node");
+    FAIL() << "nobody answered, yet run() returned";
+  } catch (const CommError& e) {
+    EXPECT_STREQ(e.what(), "no message from rank 13 for 0.05 s in sum within the node (bucket 2)");
+    EXPECT_EQ(channel.abort_why, e.what());
+  }
+  try {
+    subset.fail("rank 13 sent 3 bytes instead of 4", "sum", ExitCode::data);
+    FAIL() << "fail() returned";
+  } catch (const CommError& e) {
+    EXPECT_STREQ(e.what(), "rank 13 sent 3 bytes instead of 4 in sum (bucket 2)");
+    EXPECT_EQ(e.code(), ExitCode::data);
+    EXPECT_EQ(channel.abort_code, ExitCode::data);
+  }
+}
+
+TEST(WireOfASubset, HoldsThisRankAndAscends) {
+  ScriptedChannel channel;
+  Wire wire(channel, 1);
+  EXPECT_THROW(Wire(wire, {1, 2}), BrokenInvariant);
+  EXPECT_THROW(Wire(wire, {2, 0}), BrokenInvariant);
 }
 
 }  // namespace
