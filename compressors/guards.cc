@@ -1,50 +1,28 @@
 #include "compressors/guards.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <string>
 
+#include "compressors/dense_kernels.h"
+
 namespace thinwire::compressors {
-namespace {
 
-constexpr uint32_t kExponentBits = 0x7f800000;
-
-// Without an early exit the loop vectorises; a hit is rare and is then looked up.
-bool all_finite(std::span<const float> a) {
-  uint32_t found = 0;
-  for (const float value : a) found |= (std::bit_cast<uint32_t>(value) & kExponentBits) == kExponentBits ? 1u : 0u;
-  return found == 0;
-}
-
-}  // namespace
-
-void accumulate(const In& in, size_t begin, std::span<float> a) {
-  const float* x = in.x + begin;
-  if (in.residual == nullptr) {
-    for (size_t i = 0; i < a.size(); ++i) a[i] = in.scale * x[i];
-    return;
-  }
-  const float* residual = in.residual + begin;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const float kept = in.decay * residual[i];
-    const float fresh = in.scale * x[i];
-    a[i] = kept + fresh;
-  }
-}
+void accumulate(const In& in, size_t begin, std::span<float> a) { dense_kernels::accumulate(in, begin, a); }
 
 void require_finite(Layer layer, const In& in) {
-  std::array<float, 1024> block;
+  constexpr size_t kBlockElems = 16384;
   const size_t elems = static_cast<size_t>(layer.elems());
-  for (size_t begin = 0; begin < elems; begin += block.size()) {
-    const auto a = std::span(block).first(std::min(block.size(), elems - begin));
-    accumulate(in, begin, a);
-    if (all_finite(a)) continue;
-    const auto bad = std::ranges::find_if_not(a, [](float value) { return std::isfinite(value); });
-    const char* kind = std::isnan(*bad) ? "nan" : *bad > 0 ? "inf" : "-inf";
-    throw NonFiniteError("element " + std::to_string(begin + static_cast<size_t>(bad - a.begin())) + " of layer " +
-                         std::to_string(layer.id) + " is " + kind);
+  for (size_t begin = 0; begin < elems; begin += kBlockElems) {
+    const size_t end = std::min(begin + kBlockElems, elems);
+    if (dense_kernels::all_finite(in, begin, end - begin)) continue;
+    for (size_t i = begin; i < end; ++i) {
+      float a = 0;
+      accumulate(in, i, {&a, 1});
+      if (std::isfinite(a)) continue;
+      const char* kind = std::isnan(a) ? "nan" : a > 0 ? "inf" : "-inf";
+      throw NonFiniteError("element " + std::to_string(i) + " of layer " + std::to_string(layer.id) + " is " + kind);
+    }
   }
 }
 

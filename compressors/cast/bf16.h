@@ -13,6 +13,7 @@ struct Bf16Cast {
   static constexpr std::string_view kName = "bf16";
   static constexpr double kDelta = 1 - 0x1p-16, kErrorFloor = 0x1p-134;
   using Wire = uint16_t;
+  static constexpr Wire kExponent = 0x7f80;
   // Rounding up from the last binade gives infinity, which no peer would accept; one less is the largest finite value.
   static Wire to_wire(float value) {
     const uint16_t rounded = to_bf16(value);

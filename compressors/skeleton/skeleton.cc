@@ -10,7 +10,7 @@ namespace thinwire::compressors {
 Traits SkeletonCodec::traits(Layer layer) const {
   const size_t bytes = static_cast<size_t>(layer.elems()) * sizeof(float);
   return {
-      // sum only if payloads of slices concatenate, and no element needs its neighbours to be decoded; otherwise gather.
+      // reencode where a mean is as dense as its parts (casts, quantisers); gather where few elements are sent.
       .combine = Combine::gather,
       // A promise for every input, the worst included. 0 elements are 0 bytes.
       .worst_bytes = bytes,
@@ -18,6 +18,8 @@ Traits SkeletonCodec::traits(Layer layer) const {
       .exact_bytes = bytes,
       // encode and decode_add do not allocate: ask for what they need here. The caller aligns it to 64 bytes and never reads it.
       .scratch_bytes = 0,
+      // Where pieces of a layer may be encoded on their own: here after any element.
+      .split_elems = 1,
       // A theorem, not a measurement: derive it in the header. Rounding of the values counts as error too.
       .delta = 1,
       .error_floor = 0,

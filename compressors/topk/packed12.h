@@ -18,8 +18,10 @@ constexpr size_t packed12_bytes(size_t count) { return (3 * count + 1) / 2; }
 
 // Every number is below kMost12Bit; `out` has packed12_bytes(numbers.size()).
 void pack12(std::span<const uint16_t> numbers, std::byte* out);
+void pack12(std::span<const uint32_t> numbers, std::byte* out);
 
 // `packed` has packed12_bytes(numbers.size()) bytes. False when the padding of an odd count is not 0: two payloads would mean the same.
 [[nodiscard]] bool unpack12(const std::byte* packed, std::span<uint16_t> numbers);
+[[nodiscard]] bool unpack12(const std::byte* packed, std::span<uint32_t> numbers);
 
 }  // namespace thinwire::compressors

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 
 namespace thinwire::compressors {
@@ -10,9 +11,8 @@ namespace {
 // Without their sign, the bits of floats order like the floats.
 uint32_t magnitude(float value) { return std::bit_cast<uint32_t>(value) & 0x7fffffff; }
 
-}  // namespace
-
-void select_largest(std::span<const float> values, std::span<uint32_t> magnitudes, std::span<uint16_t> indices) {
+template <class Index>
+void select(std::span<const float> values, std::span<uint32_t> magnitudes, std::span<Index> indices) {
   std::ranges::transform(values, magnitudes.begin(), magnitude);
   const auto last_kept = magnitudes.begin() + static_cast<std::ptrdiff_t>(indices.size()) - 1;
   std::nth_element(magnitudes.begin(), last_kept, magnitudes.end(), std::greater<>());
@@ -28,8 +28,21 @@ void select_largest(std::span<const float> values, std::span<uint32_t> magnitude
       if (ties_left == 0) continue;
       --ties_left;
     }
-    indices[found++] = static_cast<uint16_t>(i);
+    indices[found++] = static_cast<Index>(i);
   }
+}
+
+}  // namespace
+
+size_t kept_of(double density, size_t elems) {
+  return std::max<size_t>(1, static_cast<size_t>(std::round(density * static_cast<double>(elems))));
+}
+
+void select_largest(std::span<const float> values, std::span<uint32_t> magnitudes, std::span<uint16_t> indices) {
+  select(values, magnitudes, indices);
+}
+void select_largest(std::span<const float> values, std::span<uint32_t> magnitudes, std::span<uint32_t> indices) {
+  select(values, magnitudes, indices);
 }
 
 }  // namespace thinwire::compressors

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "compressors/cast/bf16.h"
+#include "compressors/cast/fp16.h"
 #include "compressors/cast/none.h"
 #include "support.h"
 
@@ -40,6 +42,33 @@ TEST(Bf16, SaturatesWhereRoundingWouldGiveInfinity) {
   constexpr float kLargest = std::numeric_limits<float>::max(), kLargestBf16 = 0x1.fep127f;
   const Payload payload = encode(codec, layer_of(2), {kLargest, -kLargest}).payload;
   EXPECT_EQ(decode(codec, layer_of(2), payload), (std::vector<float>{kLargestBf16, -kLargestBf16}));
+}
+
+TEST(Fp16, RoundsToElevenBitsWhateverTheMagnitude) {
+  const Fp16Codec codec;
+  for (const float scale : {1e-35f, 1e-9f, 1.0f, 1e9f, 1e37f}) {
+    std::vector<float> x = normal_values(5000, 1);
+    for (float& value : x) value *= scale;
+    const std::vector<float> decoded = decode(codec, layer_of(5000), encode(codec, layer_of(5000), x).payload);
+    for (size_t i = 0; i < x.size(); ++i) ASSERT_LE(std::fabs(decoded[i] - x[i]), 0x1p-11f * std::fabs(x[i])) << "element " << i;
+  }
+}
+
+TEST(Fp16, RefusesWhatNoEncoderWrites) {
+  const Fp16Codec codec;
+  const auto refusal = [&](size_t at, uint8_t byte) -> std::string {
+    Payload payload = encode(codec, layer_of(4097), normal_values(4097, 1)).payload;
+    payload[at] = std::byte{byte};
+    try {
+      decode(codec, layer_of(4097), payload);
+    } catch (const CorruptData& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal(8193, 113), "accepted");
+  EXPECT_EQ(refusal(8193, 114), "fp16 payload of layer 3: block 1: exponent is out of range");
+  EXPECT_EQ(refusal(2, 0x78), "fp16 payload of layer 3: block 0: value is out of range");
 }
 
 }  // namespace

@@ -16,7 +16,13 @@ TEST(Registry, KeepsIdsForEver) {
   for (const CodecEntry& entry : codec_registry()) ids.emplace(entry.name, entry.maker()->make()->id());
   EXPECT_EQ(ids.at("none"), 0);
   EXPECT_EQ(ids.at("bf16"), 1);
+  EXPECT_EQ(ids.at("fp16"), 2);
+  EXPECT_EQ(ids.at("quantize"), 3);
+  EXPECT_EQ(ids.at("sign"), 4);
   EXPECT_EQ(ids.at("topk"), 5);
+  EXPECT_EQ(ids.at("sparseloco"), 8);
+  EXPECT_EQ(ids.at("randomk"), 6);
+  EXPECT_EQ(ids.at("powersgd"), 7);
   EXPECT_EQ(ids.at("skeleton"), 65535);
 }
 
@@ -30,7 +36,10 @@ TEST(Registry, HasEachNameAndIdOnceAndASummary) {
   }
 }
 
-TEST(Registry, OffersAllButTheTemplate) { EXPECT_EQ(codec_names(), (std::vector<std::string>{"none", "bf16", "topk"})); }
+TEST(Registry, OffersAllButTheTemplate) {
+  EXPECT_EQ(codec_names(),
+            (std::vector<std::string>{"none", "bf16", "fp16", "quantize", "sign", "topk", "sparseloco", "randomk", "powersgd"}));
+}
 
 struct Compress {
   CodecChoice choice;
@@ -67,12 +76,23 @@ TEST(CodecChoice, ValidatesTheOptionsOfCodecsThatAreNotChosen) {
 TEST(CodecChoice, RefusesWhatNoCodecHonours) {
   EXPECT_NE(refusal("codec: topkk\n").find("topk"), std::string::npos);
   EXPECT_NE(refusal("codec: skeleton\n").find("skeleton"), std::string::npos);
-  EXPECT_NE(refusal("codec: powersgd\n").find("powersgd"), std::string::npos);
+  EXPECT_NE(refusal("randomk: {density: 0}\n").find("above 0"), std::string::npos);
+  EXPECT_NE(refusal("powersgd: {rank: 0}\n").find("rank"), std::string::npos);
+  EXPECT_NE(refusal("powersgd: {rank: 1025}\n").find("rank"), std::string::npos);
+  EXPECT_NE(refusal("powersgd: {min_compression: -1}\n").find("min_compression"), std::string::npos);
   EXPECT_NE(refusal("topk: {density: 0}\n").find("above 0"), std::string::npos);
   EXPECT_NE(refusal("topk: {density: 101%}\n").find("density"), std::string::npos);
   EXPECT_NE(refusal("topk: {chunk: 1}\n").find("chunk"), std::string::npos);
+  EXPECT_NE(refusal("quantize: {bits: 9}\n").find("bits"), std::string::npos);
+  EXPECT_NE(refusal("quantize: {bits: 1, scheme: qsgd}\n").find("at least 2"), std::string::npos);
+  EXPECT_NE(refusal("quantize: {bucket: 100}\n").find("multiple of 8"), std::string::npos);
+  EXPECT_NE(refusal("sign: {block: 9}\n").find("multiple of 8"), std::string::npos);
   EXPECT_NE(refusal("topk: {values: int4}\n").find("fp16"), std::string::npos);
-  EXPECT_NE(refusal("topk: {index_coding: rice}\n").find("packed12"), std::string::npos);
+  EXPECT_NE(refusal("sparseloco: {k: 4097}\n").find("k"), std::string::npos);
+  EXPECT_NE(refusal("sparseloco: {bits: 1}\n").find("bits"), std::string::npos);
+  EXPECT_NE(refusal("sparseloco: {vectors: 64}\n").find("divisor"), std::string::npos);
+  EXPECT_NE(refusal("sparseloco: {entropy: zstd}\n").find("rans"), std::string::npos);
+  EXPECT_NE(refusal("topk: {index_coding: packed16}\n").find("packed12"), std::string::npos);
 }
 
 TEST(CodecChoice, PrintsAConfigThatGivesTheSameCodec) {

@@ -11,16 +11,68 @@ namespace thinwire::compressors::testing {
 
 std::vector<Variant> all_variants() {
   std::vector<Variant> variants;
-  for (const CodecEntry& entry : codec_registry()) variants.push_back({std::string(entry.name), {}});
+  for (const CodecEntry& entry : codec_registry()) {
+    if (make({std::string(entry.name), {}})) variants.push_back({std::string(entry.name), {}});
+  }
   const std::vector<std::vector<std::string>> topk_options{
       {"density=0.01%"},          {"density=1.5625%", "chunk=64"}, {"density=1.5625%", "chunk=4095"}, {"density=50%", "chunk=2"},
       {"density=50%", "chunk=7"}, {"density=99.9%", "chunk=4095"}, {"density=100%", "chunk=7"},       {"density=100%"},
   };
   for (const auto& options : topk_options) variants.push_back({"topk", options});
+  const std::vector<std::vector<std::string>> sparseloco_options{
+      {"k=1"},
+      {"k=300", "vectors=divisor"},
+      {"k=1365", "bits=3", "index_coding=packed12"},
+      {"k=4096", "bits=8"},
+      {"index_coding=packed12"},
+      {"entropy=rans"},
+      {"k=4096", "bits=4", "entropy=rans"},
+  };
+  for (const auto& options : sparseloco_options) variants.push_back({"sparseloco", options});
+  const std::vector<std::vector<std::string>> quantize_options{
+      {"bits=1"},
+      {"bits=3", "bucket=8"},
+      {"bits=5", "bucket=4096"},
+      {"bits=8"},
+      {"bits=2", "rounding=stochastic"},
+      {"bits=7", "bucket=24", "rounding=stochastic"},
+      {"scheme=qsgd"},
+      {"scheme=qsgd", "bits=2", "bucket=64"},
+      {"scheme=qsgd", "bits=8", "rounding=stochastic"},
+      {"scheme=qsgd", "bits=6", "bucket=65536"},
+      {"entropy=rans"},
+  };
+  for (const auto& options : quantize_options) variants.push_back({"quantize", options});
+  for (const char* block : {"block=8", "block=64", "block=65536"}) variants.push_back({"sign", {block}});
+  const std::vector<std::vector<std::string>> more_topk_options{
+      {"index_coding=raw", "chunk=65536", "values=fp32"},
+      {"index_coding=raw", "chunk=100", "density=3%"},
+      {"index_coding=rice"},
+      {"entropy=rans"},
+      {"index_coding=rice", "density=40%", "chunk=9"},
+      {"index_coding=rice", "density=100%", "values=fp32"},
+      {"scope=global", "index_coding=raw", "density=1%"},
+      {"scope=global", "index_coding=rice", "density=0.01%"},
+      {"scope=global", "index_coding=rice", "density=30%", "values=fp32"},
+      {"scope=global", "index_coding=raw", "density=100%"},
+  };
+  for (const auto& options : more_topk_options) variants.push_back({"topk", options});
   return variants;
 }
 
-std::shared_ptr<const Codec> make(const Variant& variant) {
+std::vector<Variant> all_sketch_variants() {
+  std::vector<Variant> variants;
+  for (const CodecEntry& entry : codec_registry()) {
+    if (make_sketch({std::string(entry.name), {}})) variants.push_back({std::string(entry.name), {}});
+  }
+  for (const char* rank : {"rank=1", "rank=2", "rank=7", "rank=32"}) variants.push_back({"powersgd", {rank, "min_compression=0"}});
+  variants.push_back({"powersgd", {"rank=3", "min_compression=0", "warm_start=false"}});
+  for (const char* density : {"density=0.01%", "density=75%"}) variants.push_back({"randomk", {density}});
+  for (const char* density : {"density=30%", "density=100%"}) variants.push_back({"randomk", {density, "unbiased=true"}});
+  return variants;
+}
+
+std::shared_ptr<const Compressor> make_any(const Variant& variant) {
   for (const CodecEntry& entry : codec_registry()) {
     if (entry.name != variant.codec) continue;
     const auto maker = entry.maker();
@@ -31,6 +83,10 @@ std::shared_ptr<const Codec> make(const Variant& variant) {
   }
   throw std::logic_error("no codec '" + variant.codec + "' in the registry");
 }
+
+std::shared_ptr<const Codec> make(const Variant& variant) { return std::dynamic_pointer_cast<const Codec>(make_any(variant)); }
+
+std::shared_ptr<const Sketch> make_sketch(const Variant& variant) { return std::dynamic_pointer_cast<const Sketch>(make_any(variant)); }
 
 std::string test_name(const ::testing::TestParamInfo<Variant>& info) {
   std::string name = info.param.codec;
@@ -43,19 +99,11 @@ std::string test_name(const ::testing::TestParamInfo<Variant>& info) {
 
 void PrintTo(const Variant& variant, std::ostream* out) { *out << test_name({variant, 0}); }
 
-namespace {
-
-struct Scratch {
-  explicit Scratch(size_t num_bytes) : storage(num_bytes + 64) {
-    void* at = storage.data();
-    size_t room = storage.size();
-    context.scratch = {static_cast<std::byte*>(std::align(64, num_bytes, at, room)), num_bytes};
-  }
-  std::vector<std::byte> storage;
-  Context context;
-};
-
-}  // namespace
+Scratch::Scratch(size_t num_bytes) : storage(num_bytes + 64) {
+  void* at = storage.data();
+  size_t room = storage.size();
+  context.scratch = {static_cast<std::byte*>(std::align(64, num_bytes, at, room)), num_bytes};
+}
 
 Encoded encode(const Codec& codec, Layer layer, const std::vector<float>& x, std::optional<std::vector<float>> residual, float scale,
                float decay) {
@@ -100,6 +148,7 @@ std::vector<Input> hurtful_inputs(size_t elems) {
       {"from 1e-30 to 1e30", from([&](size_t i) { return normal[i] * std::pow(10.0f, std::clamp(10 * spread[i], -30.0f, 30.0f)); })},
       {"zero", from([](size_t) { return 0.0f; })},
       {"negative zero", from([](size_t) { return -0.0f; })},
+      {"zeros among others", from([&](size_t i) { return i % 5 == 0 || i / 64 % 3 == 1 ? (i % 2 == 0 ? 0.0f : -0.0f) : normal[i]; })},
       {"negative", from([&](size_t i) { return -std::fabs(normal[i]) - 0.1f; })},
       {"constant", from([](size_t) { return -0.3f; })},
       {"one outlier", from([&](size_t i) { return i == elems / 2 ? 1e30f : normal[i]; })},

@@ -10,6 +10,7 @@
 #include "base/draw.h"
 #include "compressors/codec.h"
 #include "compressors/registry.h"
+#include "compressors/sketch.h"
 
 namespace thinwire::compressors::testing {
 
@@ -20,9 +21,21 @@ struct Variant {
 };
 // Every codec of the registry under its defaults, and those with options under some more. New codecs come in by themselves.
 std::vector<Variant> all_variants();
-std::shared_ptr<const Codec> make(const Variant& variant);
+std::vector<Variant> all_sketch_variants();  // the same of sketches
+std::shared_ptr<const Compressor> make_any(const Variant& variant);
+std::shared_ptr<const Codec> make(const Variant& variant);          // null for a sketch
+std::shared_ptr<const Sketch> make_sketch(const Variant& variant);  // null for a codec
 std::string test_name(const ::testing::TestParamInfo<Variant>& info);
 void PrintTo(const Variant& variant, std::ostream* out);  // for GoogleTest's messages
+
+// A context whose scratch has exactly the bytes that the traits ask for, aligned as they promise.
+struct Scratch {
+  explicit Scratch(size_t num_bytes);
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  std::vector<std::byte> storage;
+  Context context;
+};
 
 using Payload = std::vector<std::byte>;
 

@@ -9,7 +9,7 @@
 
 #include "compressors/topk/packed12.h"
 #include "compressors/topk/reference.h"
-#include "compressors/topk/scaled_half.h"
+#include "compressors/values/scaled_half.h"
 #include "support.h"
 
 namespace thinwire::compressors {

@@ -1,0 +1,18 @@
+// Runs a test's kernels on every SIMD target that this machine has.
+#pragma once
+#include <hwy/targets.h>
+
+namespace thinwire::compressors::testing {
+
+template <class F>
+void on_every_target(F&& f) {
+  for (auto all = hwy::SupportedTargets(); all != 0; all &= all - 1) {
+    const auto target = all & -all;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    f();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+}  // namespace thinwire::compressors::testing
