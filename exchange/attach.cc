@@ -21,7 +21,7 @@ class ReadyHook : public torch::autograd::PostAccumulateGradHook {
 };
 }  // namespace
 
-void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed) {
+void point_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedule) {
   check(parameters.size() == schedule.exchange().table().slots().size(), "there is one parameter per slot");
   for (Slot slot = 0; slot < parameters.size(); ++slot) {
     const at::Tensor& parameter = parameters[slot];
@@ -30,6 +30,13 @@ void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const
     const auto place = schedule.gradient(slot);
     check(place.size() == static_cast<size_t>(parameter.numel()), "the slot has the parameter's size");
     parameter.mutable_grad() = at::from_blob(place.data(), parameter.sizes(), at::kFloat);
+  }
+}
+
+void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed) {
+  point_gradients(parameters, schedule);
+  for (Slot slot = 0; slot < parameters.size(); ++slot) {
+    const at::Tensor& parameter = parameters[slot];
     torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<ReadyHook>(schedule, armed, slot));
   }
 }

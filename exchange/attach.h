@@ -13,6 +13,9 @@ namespace thinwire::exchange {
 // the slots, in order, and must be contiguous fp32 leaves. Schedule, exchange and `armed` must outlive the parameters' last backward.
 void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed);
 
+// The first half of attach() alone: after Exchange::rebuild() the places are others.
+void point_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedule);
+
 // For plan_slots: a matrix as it is, a vector as one row, more dimensions flattened to (first, rest).
 struct RowsCols {
   int64_t rows, cols;

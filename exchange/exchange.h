@@ -16,52 +16,80 @@
 #include <vector>
 
 #include "comm/driver.h"
-#include "exchange/error_feedback.h"
+#include "exchange/feedback/feedback.h"
+#include "exchange/round_info.h"
 #include "exchange/slots.h"
 
 namespace thinwire::exchange {
 
-struct RoundInfo {
-  uint64_t step = 0;
-  float scale = 1;     // every number is multiplied by it before it is compressed
-  bool dense = false;  // this round without codecs (warm-up); residuals are left alone
-};
+class BucketRound;
+class Nodes;
 
-struct RoundTimes {
-  double encode_s = 0;   // in codecs, on the communication thread
-  double exposed_s = 0;  // what finish() waited
+// Square sums of one slot in the last compressed round, on this rank.
+struct SlotNorms {
+  double offered = 0;        // what went into the codec, the residual included
+  double residual = 0;       // what was left over after it
+  double largest_input = 0;  // of all rounds: what the caller gave, times its scale
 };
 
 class Exchange {
  public:
-  Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions& feedback, bool overlap, uint64_t seed);
+  // node_of_rank (empty: flat): see rounds/nodes.h.
+  Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions& feedback, bool overlap, uint64_t seed,
+           const std::vector<int>& node_of_rank = {});
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
-  const SlotTable& table() const { return table_; }
+  const SlotTable& table() const { return *table_; }
   std::span<float> flat() { return values_; }  // all slots, in the table's flat order
-  std::span<float> values(Slot slot) { return std::span(values_).subspan(table_.offset(slot), table_.slots()[slot].elems()); }
+  std::span<float> values(Slot slot) { return std::span(values_).subspan(table_->offset(slot), table_->slots()[slot].elems()); }
 
   void begin(const RoundInfo& info);
   void ready(Slot slot);  // once per slot and round
   bool is_ready(Slot slot) const { return ready_[slot]; }
   void finish();  // all slots must be ready
 
+  // Goes on under another table of the same slots, between rounds, on all ranks alike. Values move, so views into flat() are void
+  // afterwards; they hold zeros. Feedback is carried over by slot; what owners of slices still owe goes back into their own feedback, so
+  // nothing is lost; a sketch starts anew unless its slot keeps its compressor.
+  void rebuild(SlotTable table);
+
+  // While on, what each round is given, times its scale, is added up in sampled(), by the flat order: this rank's own numbers, before any
+  // feedback. Switching on starts at zero (`rounds`: as if so many had been added, to be loaded as state). For planning.
+  void sample(bool on, uint64_t rounds = 0);
+  bool sampling() const { return samples_; }
+  std::span<const float> sampled() const { return sampled_; }
+  uint64_t rounds_sampled() const { return rounds_sampled_; }
+
+  // While on, norms() are kept.
+  void measure(bool on) { measures_ = on; }
+  std::span<const SlotNorms> norms() const { return norms_; }
+  // Of the slot's bucket in the last round: seconds on the wire per byte sent. 0 where nothing was.
+  double wire_s_per_byte(Slot slot) const;
+
   const RoundTimes& last_times() const { return times_; }
-  std::span<float> residual(Slot slot) { return feedback_->state(slot); }
+  std::span<float> residual(Slot slot) { return feedback_ ? feedback_->residual(slot) : std::span<float>(); }
+  std::vector<StatePiece> state();  // what the next round depends on
   comm::Driver& driver() { return driver_; }
+  int senders() const;  // ranks that exchange compressed numbers: all; under a hierarchy, the leaders of nodes
 
  private:
-  class BucketRound;  // one bucket's way over the wire
+  void lay_out(SlotTable table);
   void post_full_buckets();
+  void run_bucket(comm::Wire& wire, uint32_t bucket, const RoundInfo& info);
+  void note_inputs(const Bucket& bucket, float scale);
+  void note_residual(const Bucket& bucket);
 
   comm::Driver& driver_;
-  SlotTable table_;
+  FeedbackOptions feedback_options_;
+  uint64_t seed_;
+  bool overlap_;
+  std::unique_ptr<Nodes> nodes_;
+  std::unique_ptr<SlotTable> table_;  // rounds and feedback refer to it
   std::unique_ptr<ErrorFeedback> feedback_;
   std::vector<float> values_;
   std::vector<std::unique_ptr<BucketRound>> rounds_;
-  bool overlap_;
 
   RoundInfo info_;
   bool open_ = false;
@@ -70,6 +98,11 @@ class Exchange {
   uint32_t next_bucket_ = 0;       // buckets before it are posted
   std::vector<std::future<void>> posted_;
   RoundTimes times_;
+
+  bool samples_ = false, measures_ = false;
+  std::vector<float> sampled_;
+  uint64_t rounds_sampled_ = 0;
+  std::vector<SlotNorms> norms_;
 };
 
 }  // namespace thinwire::exchange

@@ -14,12 +14,23 @@ void describe(config::Section& s, ExchangeOptions& o) {
   s.integer("every", o.every, {1, 1'000'000}, "local_steps: optimiser steps per round");
   s.section_or_name("outer", o.outer, "name", "local_steps: the optimiser that applies the mean drift");
   s.bytes("bucket", o.bucket_bytes, {4, int64_t{1} << 34}, "fp32 values that travel together");
+  s.choice("hierarchy", o.hierarchy, {"flat", "node"},
+           "node: ranks of one host add up uncompressed, and only one of them talks to other hosts");
   s.boolean("overlap", o.overlap, "exchange while backward still runs");
 }
 
 void describe(config::Section& s, FeedbackOptions& o) {
-  s.choice("name", o.name, {"none", "ef14"}, "what happens to what compression left out");
-  s.fraction("decay", o.decay, {0, 1}, "what remains of the residual at each round");
+  s.choice("name", o.name, {"none", "ef14", "ef21", "ef21_sgdm", "econtrol"}, "what happens to what compression left out");
+  s.fraction("decay", o.decay, {0, 1}, "ef14: what remains of the residual at each round");
+  s.choice("state", o.state, {"fp32", "int8"}, "ef14: how residuals rest in memory; int8 takes a quarter");
+  s.fraction("beta", o.beta, {0, 1}, "ef21_sgdm: weight of the new gradient in the momentum");
+  s.real_or_auto("eta", o.eta, {0, 1}, "econtrol: gain of the residual; auto: the contraction that the codec guarantees");
+  s.choice("start", o.start, {"dense", "zero"},
+           "ef21, ef21_sgdm, econtrol: the first exchange goes dense and becomes the estimates, or they start at zero");
+  s.rule("state", [&o]() -> std::optional<std::string> {
+    if (o.state == "fp32" || o.name == "ef14") return std::nullopt;
+    return "int8 residuals are built for ef14 only, not for " + o.name;
+  });
 }
 
 void describe(config::Section& s, Rule& r) {
@@ -32,11 +43,17 @@ void describe(config::Section& s, Rule& r) {
 
 void describe(config::Section& s, CompressOptions& o) {
   describe(s, o.choice);
+  s.choice(
+      "combine", o.combine, {"auto", "reencode"},
+      "how payloads of several ranks add up; auto: as the codec does best; reencode: sparse payloads too are merged and thinned out by "
+      "owners, so that what a rank receives does not grow with the number of ranks");
   s.section_or_name("error_feedback", o.error_feedback, "name", "memory of the compression error");
   s.integer("min_elems", o.min_elems, {0, int64_t{1} << 40}, "parameters with fewer elements travel dense");
   s.amount("start", o.start, "dense until then");
   s.list("rules", o.rules,
          "codecs for parameters by name; the first match wins; a rule's codec is none, and its options have their defaults, unless named");
+  s.section_or_name("plan", o.plan, "method", "choice of each parameter's codec from measured errors");
+  s.boolean("fallback", o.fallback, "a parameter whose residual outgrows its bound travels dense from then on");
 }
 
 }  // namespace thinwire::exchange

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "compressors/plan/cost.h"
 #include "config/load.h"
 
 namespace thinwire::exchange {
@@ -19,47 +20,80 @@ void require_matches(const Rule& rule, const std::vector<ParameterShape>& parame
                     (names.empty() ? "" : names.front()) + "'");
 }
 
-// One object for equal choices: the same codec under the same options, as a config would print them.
+using CodecPtr = std::shared_ptr<const compressors::Compressor>;
+
+// "topk chunk=4096 density=6.25% ..."
+std::string text_of(const compressors::CodecChoice& choice) {
+  config::Section options;
+  choice.makers.at(choice.codec)->describe_options(options);
+  std::string text = choice.codec;
+  for (const auto& [key, value] : config::flatten(options)) text += ' ' + key + '=' + value;
+  return text;
+}
+
+// One object for equal choices: the same codec under the same options.
 class SharedCodecs {
  public:
-  std::shared_ptr<const compressors::Codec> get(const compressors::CodecChoice& choice) {
-    config::Section options;
-    choice.makers.at(choice.codec)->describe_options(options);
-    auto& codec = made_[choice.codec + '\n' + config::print(options)];
+  void give(SlotSpec& slot, const compressors::CodecChoice& choice) {
+    slot.text = text_of(choice);
+    auto& codec = made_[slot.text];
     if (!codec) codec = choice.make();
-    return codec;
+    slot.codec = codec;
   }
 
  private:
-  std::map<std::string, std::shared_ptr<const compressors::Codec>> made_;
+  std::map<std::string, CodecPtr> made_;
 };
 }  // namespace
 
+void set_combine(SlotSpec& slot, const CompressOptions& options) {
+  slot.combine_as.reset();
+  const auto traits = slot.traits();
+  if (options.combine == "reencode" && traits.combine == compressors::Combine::gather && traits.split_elems > 0) {
+    slot.combine_as = compressors::Combine::reencode;
+  }
+}
+
 std::vector<SlotSpec> plan_slots(const std::vector<ParameterShape>& parameters, const CompressOptions& options) {
   SharedCodecs codecs;
-  const auto dense = codecs.get(compressors::CodecChoice());
-  const auto standard = codecs.get(options.choice);
-  std::vector<std::shared_ptr<const compressors::Codec>> of_rule;
-  for (const auto& rule : options.rules) {
-    require_matches(rule, parameters);
-    of_rule.push_back(codecs.get(rule.choice));
-  }
+  const compressors::CodecChoice dense;
+  for (const auto& rule : options.rules) require_matches(rule, parameters);
 
   std::vector<SlotSpec> slots;
   for (const auto& parameter : parameters) {
-    SlotSpec slot{parameter.name, parameter.rows, parameter.cols, standard, ""};
+    SlotSpec slot{.name = parameter.name, .rows = parameter.rows, .cols = parameter.cols};
     size_t rule = 0;
     while (rule < options.rules.size() && !glob_match(options.rules[rule].match, parameter.name)) ++rule;
     if (rule < options.rules.size()) {
-      slot.codec = of_rule[rule];
-      if (slot.codec == dense) slot.why_dense = "rule '" + options.rules[rule].match + "'";
-    } else if (static_cast<int64_t>(slot.elems()) < options.min_elems) {
-      slot.codec = dense;
-      slot.why_dense = std::to_string(slot.elems()) + " elements < min_elems " + std::to_string(options.min_elems);
+      codecs.give(slot, options.rules[rule].choice);
+      slot.why_fixed = "rule '" + options.rules[rule].match + "'";
+      if (options.rules[rule].choice.codec == dense.codec) slot.why_dense = "rule '" + options.rules[rule].match + "'";
+    } else if (static_cast<int64_t>(slot.elems()) < options.min_elems && options.choice.codec != dense.codec) {
+      codecs.give(slot, dense);
+      slot.why_fixed = slot.why_dense = std::to_string(slot.elems()) + " elements < min_elems " + std::to_string(options.min_elems);
+    } else {
+      codecs.give(slot, options.choice);
     }
+    set_combine(slot, options);
     slots.push_back(std::move(slot));
   }
   return slots;
+}
+
+compressors::Plan configured_plan(const std::vector<SlotSpec>& slots, int num_ranks) {
+  compressors::Plan plan;
+  for (const SlotSpec& slot : slots) {
+    compressors::PlannedLayer layer;
+    layer.name = slot.name;
+    layer.rows = slot.rows;
+    layer.cols = slot.cols;
+    layer.choice = slot.text;
+    layer.why_dense = slot.why_dense;
+    layer.payload_bytes = compressors::payload_bytes(slot.traits());
+    layer.wire_bytes = compressors::wire_bytes(slot.combine(), layer.payload_bytes, num_ranks);
+    plan.layers.push_back(std::move(layer));
+  }
+  return plan;
 }
 
 }  // namespace thinwire::exchange

@@ -21,13 +21,6 @@ struct StepPlan {
   bool last = false;   // of the run: whatever is outstanding is exchanged now
 };
 
-// A named piece of a schedule's state, for checkpoints.
-struct NamedState {
-  std::string name;  // "anchor/<parameter>"
-  Slot slot;         // whose shape it has
-  std::span<float> values;
-};
-
 class Schedule {
  public:
   virtual ~Schedule() = default;
@@ -40,7 +33,7 @@ class Schedule {
   virtual bool exchanged() const = 0;       // did the step that just ended exchange?
   virtual bool replicas_agree() const = 0;  // now: are parameters and optimiser state the same on all ranks by construction?
   virtual bool optimizer_agrees() const = 0;
-  virtual std::vector<NamedState> state() = 0;  // equal on all ranks
+  virtual std::vector<StatePiece> state() = 0;  // of the schedule itself, equal on all ranks
 
   std::span<float> gradient(Slot slot) { return exchange_.values(slot); }
   Exchange& exchange() { return exchange_; }

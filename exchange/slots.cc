@@ -8,31 +8,37 @@
 namespace thinwire::exchange {
 
 namespace {
+size_t bytes_in_bucket(const SlotSpec& spec) {
+  return spec.combine() == compressors::Combine::sketch ? spec.traits().worst_bytes : spec.elems() * sizeof(float);
+}
+
 uint64_t hash_of(const std::vector<SlotSpec>& slots, const std::vector<Bucket>& buckets) {
   std::string text;
   for (const auto& bucket : buckets) {
-    text += "bucket of codec " + std::to_string(bucket.codec->id()) + '\n';
+    text += "bucket of codec " + std::to_string(bucket.codec_id) + " combined " + std::to_string(static_cast<int>(bucket.combine)) + '\n';
     for (const Slot slot : bucket.slots) {
-      text += slots[slot].name + ' ' + std::to_string(slots[slot].rows) + 'x' + std::to_string(slots[slot].cols) + '\n';
+      text += slots[slot].name + ' ' + std::to_string(slots[slot].rows) + 'x' + std::to_string(slots[slot].cols) + ' ' + slots[slot].text +
+              '\n';
     }
   }
   return hash64(text);
 }
 }  // namespace
 
-SlotTable::SlotTable(std::vector<SlotSpec> slots, int64_t bucket_bytes)
-    : slots_(std::move(slots)), offsets_(slots_.size()), bucket_of_(slots_.size()) {
-  const auto room_elems = static_cast<size_t>(bucket_bytes) / sizeof(float);
-  std::map<const compressors::Codec*, size_t> open;  // codec -> index of the bucket that still has room
+SlotTable::SlotTable(std::vector<SlotSpec> slots, int64_t bucket_bytes, uint32_t version)
+    : slots_(std::move(slots)), offsets_(slots_.size()), bucket_of_(slots_.size()), version_(version) {
+  struct Open {  // a bucket that may still have room
+    size_t index, bytes;
+  };
+  std::map<std::pair<uint16_t, compressors::Combine>, Open> open;
   for (size_t back = slots_.size(); back-- > 0;) {
     const SlotSpec& spec = slots_[back];
-    const auto it = open.find(spec.codec.get());
-    const bool fits = it != open.end() && buckets_[it->second].elems + spec.elems() <= room_elems;
-    if (!fits) {
-      buckets_.push_back({spec.codec, {}, 0, 0});
-      open[spec.codec.get()] = buckets_.size() - 1;
-    }
-    Bucket& bucket = buckets_[fits ? it->second : buckets_.size() - 1];
+    const size_t bytes = bytes_in_bucket(spec);
+    auto [it, is_first] = open.try_emplace({spec.codec->id(), spec.combine()}, Open{buckets_.size(), 0});
+    if (!is_first && it->second.bytes + bytes > static_cast<size_t>(bucket_bytes)) it->second = {buckets_.size(), 0};
+    if (it->second.index == buckets_.size()) buckets_.push_back({spec.codec->id(), spec.combine(), {}, 0, 0});
+    it->second.bytes += bytes;
+    Bucket& bucket = buckets_[it->second.index];
     bucket.slots.push_back(static_cast<Slot>(back));
     bucket.elems += spec.elems();
   }

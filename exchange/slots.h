@@ -5,11 +5,12 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "compressors/codec.h"
+#include "compressors/compressor.h"
 
 namespace thinwire::exchange {
 
@@ -18,14 +19,22 @@ using Slot = uint32_t;  // index in the slot table
 struct SlotSpec {
   std::string name;
   int64_t rows = 1, cols = 0;
-  std::shared_ptr<const compressors::Codec> codec;
-  std::string why_dense;  // not empty: why the configured codec is not used
+  std::shared_ptr<const compressors::Compressor> codec = {};
+  std::string why_fixed = {};                           // not empty: why no plan may change the codec
+  std::string why_dense = {};                           // not empty: why the configured codec is not used
+  std::string text = {};                                // codec and options, for people and for the table's hash
+  std::optional<compressors::Combine> combine_as = {};  // instead of the codec's own way; only reencode, of a codec that may be cut
+
   size_t elems() const { return static_cast<size_t>(rows * cols); }
+  compressors::Traits traits() const { return codec->traits({0, rows, cols}); }
+  double delta() const { return traits().delta; }
+  compressors::Combine combine() const { return combine_as.value_or(traits().combine); }
 };
 
-// Slots that travel together: all of one codec, adjacent in the flat array.
+// Slots that travel together: of one codec id, combined in one way, adjacent in the flat array. Their options may differ.
 struct Bucket {
-  std::shared_ptr<const compressors::Codec> codec;
+  uint16_t codec_id = 0;
+  compressors::Combine combine = compressors::Combine::gather;
   std::vector<Slot> slots;  // in flat order
   size_t begin = 0, elems = 0;
 };
@@ -33,15 +42,17 @@ struct Bucket {
 class SlotTable {
  public:
   // Slots in the order of the forward pass. Buckets fill in the reverse order, in which backward makes gradients ready, and hold at most
-  // bucket_bytes of floats; a larger slot has a bucket of its own. Buckets are sorted by when their last slot becomes ready.
-  SlotTable(std::vector<SlotSpec> slots, int64_t bucket_bytes);
+  // bucket_bytes of floats (of the parts that travel, where the slots are sketched: their rounds should be few and large); a larger slot
+  // has a bucket of its own. Buckets are sorted by when their last slot becomes ready. `version`: of the plan that chose the codecs.
+  SlotTable(std::vector<SlotSpec> slots, int64_t bucket_bytes, uint32_t version = 0);
 
   const std::vector<SlotSpec>& slots() const { return slots_; }
   const std::vector<Bucket>& buckets() const { return buckets_; }
   size_t offset(Slot slot) const { return offsets_[slot]; }  // in the flat array
   uint32_t bucket_of(Slot slot) const { return bucket_of_[slot]; }
   size_t total_elems() const { return total_elems_; }
-  uint64_t hash() const { return hash_; }
+  uint64_t hash() const { return hash_; }  // of names, shapes, codecs and the buckets' layout
+  uint32_t version() const { return version_; }
 
  private:
   std::vector<SlotSpec> slots_;
@@ -50,6 +61,7 @@ class SlotTable {
   std::vector<uint32_t> bucket_of_;
   size_t total_elems_ = 0;
   uint64_t hash_ = 0;
+  uint32_t version_ = 0;
 };
 
 }  // namespace thinwire::exchange

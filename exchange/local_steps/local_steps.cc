@@ -54,12 +54,16 @@ void LocalSteps::apply_outer(Slot slot) {
   std::copy(anchor.begin(), anchor.end(), parameters_[slot].begin());
 }
 
-std::vector<NamedState> LocalSteps::state() {
-  std::vector<NamedState> state;
+std::vector<StatePiece> LocalSteps::state() {
+  std::vector<StatePiece> state;
+  const auto add = [&state](std::string name, Slot slot, std::vector<float>& values) {
+    state.push_back(
+        {.name = std::move(name), .slot = slot, .same_on_all_ranks = true, .memory = std::as_writable_bytes(std::span(values))});
+  };
   for (Slot slot = 0; slot < parameters_.size(); ++slot) {
     const std::string& name = exchange_.table().slots()[slot].name;
-    state.push_back({"anchor/" + name, slot, anchors_[slot]});
-    if (!momenta_.empty()) state.push_back({"outer_momentum/" + name, slot, momenta_[slot]});
+    add("anchor/" + name, slot, anchors_[slot]);
+    if (!momenta_.empty()) add("outer_momentum/" + name, slot, momenta_[slot]);
   }
   return state;
 }

@@ -22,7 +22,7 @@ class LocalSteps : public Schedule {
   bool exchanged() const override { return exchanged_; }
   bool replicas_agree() const override { return exchanged_ || exchange_.driver().size() == 1; }
   bool optimizer_agrees() const override { return exchange_.driver().size() == 1; }
-  std::vector<NamedState> state() override;
+  std::vector<StatePiece> state() override;
 
  private:
   void apply_outer(Slot slot);

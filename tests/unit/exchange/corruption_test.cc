@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <map>
 
+#include "tests/unit/exchange/nonzeros_codec.h"
 #include "tests/unit/exchange/support.h"
 #include "tests/unit/exchange/tampering.h"
 
@@ -43,7 +45,8 @@ std::vector<Corruption> corruptions() {
          if (leg_of(op) == kCombined) flip(op, kBody);
        },
        "rank 1's combined slice to bucket 0: frame states checksum"},
-      {"ShortSliceWellSealed", "none", [](comm::Op& op) { op.received -= 4, reseal(op); }, "rank 1 sent a payload that codec none refuses"},
+      {"ShortSliceWellSealed", "none", [](comm::Op& op) { op.received -= 4, reseal(op); },
+       "rank 1's contribution to bucket 0: 'payload' needs"},
       {"NanWellSealed", "none", [](comm::Op& op) { store_le(&byte_at(op, kBody), kNan), reseal(op); },
        "rank 1 sent a payload that codec none refuses"},
       {"InfInCombinedWellSealed", "bf16",
@@ -51,13 +54,13 @@ std::vector<Corruption> corruptions() {
          if (leg_of(op) == kCombined) store_le<uint16_t>(&byte_at(op, kBody), 0x7f80), reseal(op);
        },
        "rank 1 sent a payload that codec bf16 refuses"},
-      {"PayloadLengthWellSealed", "topk", [](comm::Op& op) { store_le(&byte_at(op, kBody), uint32_t{1'000'000}), reseal(op); },
+      {"PayloadLengthWellSealed", "nonzeros", [](comm::Op& op) { store_le(&byte_at(op, kBody), uint32_t{1'000'000}), reseal(op); },
        "rank 1's contribution to bucket 0: 'payload' needs 1000000 bytes"},
-      {"NoRoomForALengthWellSealed", "topk", [](comm::Op& op) { op.received = kBody + 3, reseal(op); },
+      {"NoRoomForALengthWellSealed", "nonzeros", [](comm::Op& op) { op.received = kBody + 3, reseal(op); },
        "rank 1's contribution to bucket 0: 'payload length' needs 4 bytes"},
-      {"ShortPayloadWellSealed", "topk", [](comm::Op& op) { store_le(&byte_at(op, kBody), uint32_t{1}), reseal(op); },
-       "rank 1 sent a payload that codec topk refuses"},
-      {"ExponentWellSealed", "topk", [](comm::Op& op) { byte_at(op, kBody + 4) = std::byte{114}, reseal(op); },
+      {"ShortPayloadWellSealed", "nonzeros", [](comm::Op& op) { store_le(&byte_at(op, kBody), uint32_t{1}), reseal(op); },
+       "rank 1 sent a payload that codec nonzeros refuses"},
+      {"ExponentWellSealed", "topk", [](comm::Op& op) { byte_at(op, kBody) = std::byte{114}, reseal(op); },
        "rank 1 sent a payload that codec topk refuses"},
   };
 }
@@ -66,7 +69,11 @@ class Corrupt : public ::testing::TestWithParam<Corruption> {};
 
 TEST_P(Corrupt, BytesAreRefusedByNameOfTheirSender) {
   const Corruption& corruption = GetParam();
-  const Trial trial = three_slots(corruption.codec == "none" ? none_codec() : corruption.codec == "bf16" ? bf16_codec() : topk_codec());
+  const std::map<std::string, Modelled> codecs = {{"none", none_codec()},
+                                                  {"bf16", bf16_codec()},
+                                                  {"topk", topk_codec()},
+                                                  {"nonzeros", {std::make_shared<NonzerosCodec>(), skeleton_model()}}};
+  const Trial trial = three_slots(codecs.at(corruption.codec));
   const auto failures = failures_of(kRanks, [&](comm::Transport& transport) {
     TamperingTransport tampering(transport, [&](comm::Op& op) {
       if (transport.world_rank() == 0 && op.peer == 1) corruption.tamper(op);

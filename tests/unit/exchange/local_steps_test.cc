@@ -174,8 +174,8 @@ TEST(LocalSteps, NameTheirStateByParameter) {
     SlotValues parameters = initial_parameters(trial);
     const auto names = [&](const OuterOptions& outer) {
       std::vector<std::string> all;
-      for (const NamedState& piece : LocalSteps(every(5, outer), rank.exchange, spans_of(parameters)).state()) {
-        EXPECT_EQ(piece.values.size(), trial.slots[piece.slot].elems());
+      for (const StatePiece& piece : LocalSteps(every(5, outer), rank.exchange, spans_of(parameters)).state()) {
+        EXPECT_EQ(floats_of(piece).size(), trial.slots[piece.slot].elems());
         all.push_back(piece.name);
       }
       return all;
@@ -207,7 +207,8 @@ TEST(LocalSteps, GoOnFromTheirStateInTheMiddleOfARound) {
         step_on(schedule, parameters, {step, 1, false, step == 8}, rank.index());
         if (step != stop) continue;
         saved[own] = {parameters, rank.residuals(), {}};
-        for (const NamedState& piece : schedule.state()) saved[own].schedule[piece.name] = Values(piece.values.begin(), piece.values.end());
+        for (const StatePiece& piece : schedule.state())
+          saved[own].schedule[piece.name] = Values(floats_of(piece).begin(), floats_of(piece).end());
       }
       undisturbed[own] = parameters;
     });
@@ -221,7 +222,7 @@ TEST(LocalSteps, GoOnFromTheirStateInTheMiddleOfARound) {
         std::ranges::copy(saved[own].parameters[s], parameters[s].begin());
         std::ranges::copy(saved[own].residuals[s], rank.exchange.residual(s).begin());
       }
-      for (const NamedState& piece : schedule.state()) std::ranges::copy(saved[own].schedule.at(piece.name), piece.values.begin());
+      for (const StatePiece& piece : schedule.state()) std::ranges::copy(saved[own].schedule.at(piece.name), floats_of(piece).begin());
       for (uint64_t step = stop + 1; step <= 8; ++step) step_on(schedule, parameters, {step, 1, false, step == 8}, rank.index());
       EXPECT_TRUE(same_bits(parameters, undisturbed[own])) << "stopped after step " << stop;
     });

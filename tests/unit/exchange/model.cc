@@ -97,6 +97,7 @@ SerialExchange::SerialExchange(std::vector<Slot> slots, int num_ranks, float dec
   SlotValues zeros;
   for (const Slot& slot : slots_) zeros.emplace_back(slot.elems, 0.0f);
   residuals_.assign(static_cast<size_t>(num_ranks), zeros);
+  owed_ = zeros;
 }
 
 SlotValues SerialExchange::round(const std::vector<SlotValues>& inputs, float scale) {
@@ -113,7 +114,7 @@ SlotValues SerialExchange::round(const std::vector<SlotValues>& inputs, float sc
       decoded.push_back(slots_[s].codec.decoded(a));
       for (size_t i = 0; i < a.size(); ++i) residual[i] = a[i] - decoded.back()[i];
     }
-    means.push_back(mean(slots_[s].codec, decoded));
+    means.push_back(mean(slots_[s].codec, decoded, &owed_[s]));
   }
   return means;
 }
@@ -126,20 +127,24 @@ SlotValues SerialExchange::dense_round(const std::vector<SlotValues>& inputs, fl
       scaled.push_back(inputs[rank][s]);
       for (float& x : scaled.back()) x *= scale;
     }
-    means.push_back(mean(none_model(), scaled));
+    means.push_back(mean(none_model(), scaled, nullptr));
   }
   return means;
 }
 
-Values SerialExchange::mean(const CodecModel& codec, const std::vector<Values>& decoded) const {
+Values SerialExchange::mean(const CodecModel& codec, const std::vector<Values>& decoded, Values* owed) const {
   const float weight = 1.0f / static_cast<float>(decoded.size());
   Values total(decoded[0].size(), 0.0f);
   for (const Values& of_rank : decoded) {  // in rank order: every sum of floats has one value
     for (size_t i = 0; i < total.size(); ++i) total[i] += codec.sums ? of_rank[i] : weight * of_rank[i];
   }
   if (!codec.sums) return total;
-  for (float& x : total) x *= weight;
+  for (size_t i = 0; i < total.size(); ++i) {
+    const float kept = owed == nullptr ? 0.0f : decay_ * (*owed)[i], fresh = weight * total[i];
+    total[i] = kept + fresh;
+  }
   Values mean = codec.decoded(total);
+  for (size_t i = 0; owed != nullptr && i < total.size(); ++i) (*owed)[i] = total[i] - mean[i];
   for (float& x : mean) x += 0.0f;  // it is added to zeros: no -0
   return mean;
 }

@@ -21,7 +21,8 @@ CodecModel bf16_model();
 CodecModel skeleton_model();
 CodecModel topk_model(double density, size_t chunk_elems);
 
-// All ranks of an exchange in one place. Feedback is ef14 with this decay; codecs without loss leave a residual of zeros.
+// All ranks of an exchange in one place. Feedback is ef14 with this decay; codecs without loss leave a residual of zeros. What a lossy mean
+// leaves out on its second trip is added, decayed, to the next.
 class SerialExchange {
  public:
   struct Slot {
@@ -38,11 +39,12 @@ class SerialExchange {
   const SlotValues& residuals(int rank) const { return residuals_[static_cast<size_t>(rank)]; }
 
  private:
-  Values mean(const CodecModel& codec, const std::vector<Values>& decoded) const;
+  Values mean(const CodecModel& codec, const std::vector<Values>& decoded, Values* owed) const;
 
   std::vector<Slot> slots_;
   float decay_;
   std::vector<SlotValues> residuals_;  // by rank
+  SlotValues owed_;
 };
 
 }  // namespace thinwire::exchange::testing

@@ -92,6 +92,21 @@ TEST(PlanSlots, SharesTheDenseCodecHoweverItWasChosen) {
   for (const SlotSpec& slot : slots) EXPECT_EQ(slot.codec, slots[0].codec);
 }
 
+TEST(PlanSlots, ReencodesWhatIsGatheredAndMayBeCut) {
+  using compressors::Combine;
+  const auto combines = [](const std::string& yaml) {
+    std::vector<Combine> all;
+    for (const SlotSpec& slot : plan_slots(kModel, options_of(yaml))) all.push_back(slot.combine());
+    return all;
+  };
+  constexpr Combine kGather = Combine::gather, kReencode = Combine::reencode, kSketch = Combine::sketch;
+  EXPECT_EQ(combines("{codec: topk, min_elems: 1024}"), (std::vector{kGather, kGather, kReencode, kGather, kReencode}));
+  EXPECT_EQ(combines("{codec: topk, combine: reencode, min_elems: 0}"), std::vector(5, kReencode));
+  EXPECT_EQ(combines("{codec: topk, combine: reencode, min_elems: 0, topk: {scope: global, index_coding: rice}}"), std::vector(5, kGather))
+      << "a layer whose largest are chosen as a whole cannot be cut";
+  EXPECT_EQ(combines("{codec: powersgd, combine: reencode, min_elems: 0}"), std::vector(5, kSketch));
+}
+
 std::string refusal_of(const std::string& yaml) {
   try {
     plan_slots(kModel, options_of(yaml));

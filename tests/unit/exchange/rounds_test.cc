@@ -99,6 +99,32 @@ TEST(WarmUp, TravelsInFp32AndLeavesResidualsAlone) {
   expect_model_bits(trial, {{1, 1, true}, {2, 1, true}, {3, 1, false}, {4, 0.5f, true}, {5, 1, false}, {6, 1, false}});
 }
 
+// compress.combine: reencode. What is gathered otherwise is summed by owners, who keep the rest of the mean's second trip.
+TEST(Reencode, OfASparseCodecGivesTheBitsOfTheSerialModel) {
+  for (const int ranks : {1, 2, 3, 4}) {
+    Trial trial = awkward_slots(ranks, "topk");
+    for (SlotSpec& slot : trial.slots) slot.combine_as = compressors::Combine::reencode;
+    for (CodecModel& model : trial.models) model.sums = true;
+    for (const int64_t bucket_bytes : {4, 1'000'000}) {
+      trial.bucket_bytes = bucket_bytes;
+      expect_model_bits(trial, {{1, 1, false}, {2, 0.5f, false}, {3, 1, true}, {4, 1, false}});
+    }
+  }
+}
+
+// A chunk for each of two ranks: its payload of 1 + 2 * 256 + 384 bytes to its owner, and the owner's to all.
+TEST(Reencode, SendsEachPayloadToItsOwnerAndBack) {
+  Trial trial;
+  trial.ranks = 2;
+  trial.add("weight", 8192, topk_codec(0.0625, 4096));
+  trial.slots[0].combine_as = compressors::Combine::reencode;
+  test::run_ranks(2, [&](comm::Transport& transport) {
+    Rank rank(transport, trial);
+    rank.round({1, 1, false}, trial.inputs(1)[static_cast<size_t>(rank.index())]);
+    EXPECT_EQ(rank.driver.counters().sent_bytes, 2u * (56 + 897));
+  });
+}
+
 TEST(Feedback, OfNameNoneDropsErrors) {
   Trial trial = awkward_slots(2, "topk");
   trial.feedback.name = "none";
@@ -118,21 +144,24 @@ TEST(Feedback, KeepsNoStateWhenEveryCodecIsLossless) {
   test::run_ranks(1, [&](comm::Transport& transport) { EXPECT_TRUE(Rank(transport, trial).exchange.residual(3).empty()); });
 }
 
-TEST(Feedback, GoesOnFromARestoredResidual) {
+TEST(Feedback, GoesOnFromRestoredState) {
   Trial trial = awkward_slots(2, "mixed");
-  std::vector<SlotValues> saved(2);
+  std::vector<std::map<std::string, Values>> saved(2);
   test::run_ranks(2, [&](comm::Transport& transport) {
     Rank rank(transport, trial);
     rank.round({1, 1.0f, false}, trial.inputs(1)[static_cast<size_t>(rank.index())]);
-    saved[static_cast<size_t>(rank.index())] = rank.residuals();
+    for (const StatePiece& piece : rank.exchange.state()) {
+      saved[static_cast<size_t>(rank.index())][piece.name] = {floats_of(piece).begin(), floats_of(piece).end()};
+    }
   });
   SerialExchange serial = trial.serial();
   serial.round(trial.inputs(1), 1);
   const SlotValues expected = serial.round(trial.inputs(2), 1);
   test::run_ranks(2, [&](comm::Transport& transport) {
     Rank rank(transport, trial);
-    for (Slot s = 0; s < trial.slots.size(); ++s)
-      std::ranges::copy(saved[static_cast<size_t>(rank.index())][s], rank.exchange.residual(s).begin());
+    for (const StatePiece& piece : rank.exchange.state()) {
+      std::ranges::copy(saved[static_cast<size_t>(rank.index())].at(piece.name), floats_of(piece).begin());
+    }
     rank.round({2, 1.0f, false}, trial.inputs(2)[static_cast<size_t>(rank.index())]);
     EXPECT_TRUE(same_bits(rank.values(), expected));
   });

@@ -42,8 +42,8 @@ TEST(SlotTable, SeparatesCodecsAndSortsBucketsByTheirLastSlot) {
   // `none` starts to fill first, but its bucket is complete only with the very first slot.
   const SlotTable table = table_of({slot("a", 1, kNone), slot("b", 9, kTopk), slot("c", 9, kTopk), slot("d", 1, kNone)}, 100);
   EXPECT_THAT(buckets_of(table), ElementsAre(ElementsAre(2, 1), ElementsAre(3, 0)));
-  EXPECT_EQ(table.buckets()[0].codec, kTopk);
-  EXPECT_EQ(table.buckets()[1].codec, kNone);
+  EXPECT_EQ(table.buckets()[0].codec_id, kTopk->id());
+  EXPECT_EQ(table.buckets()[1].codec_id, kNone->id());
 }
 
 TEST(SlotTable, GivesALargeSlotABucketOfItsOwn) {
@@ -76,7 +76,7 @@ void expect_sound(const SlotTable& table, size_t bucket_elems) {
     EXPECT_TRUE(bucket.elems <= bucket_elems || bucket.slots.size() == 1) << bucket.elems;
     for (const Slot s : bucket.slots) {
       EXPECT_TRUE(seen.insert(s).second);
-      EXPECT_EQ(table.slots()[s].codec, bucket.codec);
+      EXPECT_EQ(table.slots()[s].codec->id(), bucket.codec_id);
       EXPECT_EQ(table.offset(s), next) << "slots of a bucket are adjacent";
       EXPECT_EQ(table.bucket_of(s), b);
       next += table.slots()[s].elems();

@@ -5,16 +5,8 @@
 
 #include "base/hash.h"
 #include "tests/support/run_ranks.h"
+#include "tests/unit/exchange/sanitized.h"
 #include "tests/unit/exchange/support.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define THINWIRE_TEST_IS_SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define THINWIRE_TEST_IS_SANITIZED 1
-#endif
 
 namespace thinwire::exchange {
 namespace {

@@ -28,7 +28,7 @@ const Modelled& skeleton_codec() {
   return codec;
 }
 Modelled topk_codec(double density, int64_t chunk) {
-  return {std::make_shared<TopkCodec>(TopkOptions{density, chunk, "fp16", "packed12"}), topk_model(density, static_cast<size_t>(chunk))};
+  return {std::make_shared<TopkCodec>(TopkOptions{.density = density, .chunk = chunk}), topk_model(density, static_cast<size_t>(chunk))};
 }
 
 SlotSpec slot(const std::string& name, int64_t elems, CodecPtr codec) { return {name, 1, elems, std::move(codec), ""}; }
@@ -78,7 +78,7 @@ Trial three_slots(const Modelled& codec) {
 }
 
 Rank::Rank(comm::Transport& transport, const Trial& of, double timeout_s)
-    : trial(of), driver(transport, timeout_s), exchange(driver, of.table(), of.feedback, of.overlap, 1) {}
+    : trial(of), driver(transport, timeout_s), exchange(driver, of.table(), of.feedback, of.overlap, 1, of.node_of_rank) {}
 
 void Rank::begin_with(const RoundInfo& info, const SlotValues& inputs) {
   exchange.begin(info);

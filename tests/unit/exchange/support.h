@@ -29,6 +29,10 @@ Modelled topk_codec(double density = 0.0625, int64_t chunk = 4096);  // an objec
 
 SlotSpec slot(const std::string& name, int64_t elems, CodecPtr codec);
 
+inline std::span<float> floats_of(const StatePiece& piece) {
+  return {reinterpret_cast<float*>(piece.memory.data()), piece.memory.size() / sizeof(float)};
+}
+
 // Numbers of many magnitudes, zeros and equal magnitudes among them.
 Values numbers(size_t elems, uint64_t seed);
 
@@ -40,6 +44,7 @@ struct Trial {
   FeedbackOptions feedback = {"ef14", 1.0};
   bool overlap = true;
   uint64_t order_seed = 0;  // of the order in which slots are ready; another one on each rank
+  std::vector<int> node_of_rank = {};
 
   void add(const std::string& name, int64_t elems, const Modelled& codec);
   SlotTable table() const { return SlotTable(slots, bucket_bytes); }

@@ -7,7 +7,7 @@ namespace {
 
 using namespace testing;
 
-constexpr uint64_t kHeader = 56, kLength = 4;
+constexpr uint64_t kHeader = 56;
 
 struct Bytes {
   uint64_t sent = 0, received = 0;
@@ -23,10 +23,10 @@ Bytes two_shot(uint64_t n, uint64_t width, uint64_t rank, uint64_t ranks) {
   return {scattered + gathered, peers * (kHeader + width * own) + peers * kHeader + width * others};
 }
 
-// All payloads of the bucket, each behind its length, to every peer.
+// All payloads of the bucket to every peer; their lengths are known.
 Bytes gathered(const std::vector<uint64_t>& payloads, uint64_t ranks) {
   uint64_t frame = kHeader;
-  for (const uint64_t payload : payloads) frame += kLength + payload;
+  for (const uint64_t payload : payloads) frame += payload;
   return {(ranks - 1) * frame, (ranks - 1) * frame};
 }
 

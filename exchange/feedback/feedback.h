@@ -1,0 +1,77 @@
+// Error feedback: what a codec leaves out of one round is not lost but kept by the rank, and offered again in the next.
+//
+// A policy sees flat ranges of the exchange, in this order for each bucket and round, on the communication thread:
+//
+//   compressed:  open(x); in(part)... for each part that is encoded; sent(decoded); [wire]; received(mean)
+//   dense:       dense(x);  [wire];  dense_received(mean)
+//
+// Its state is kept by slot: saved and restored under the slot's name, and carried over when the plan changes. A round that fails before
+// sent() leaves the state as it was. How each policy meets momentum, AdamW, clipping, accumulation and skipped steps:
+// docs/methods/error_feedback.md.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "compressors/codec.h"
+#include "exchange/options.h"
+#include "exchange/slots.h"
+
+namespace thinwire::exchange {
+
+// A named piece of state for checkpoints.
+struct StatePiece {
+  std::string name;  // "residual/<slot>"
+  Slot slot = 0;
+  bool slot_shaped = true;         // has the slot's shape; else it is one row
+  bool same_on_all_ranks = false;  // by construction
+  DType dtype = DType::f32;
+  std::span<std::byte> memory;
+};
+
+class ErrorFeedback {
+ public:
+  virtual ~ErrorFeedback() = default;
+
+  // May this be the first round, or must a dense one come before it?
+  virtual bool needs_dense_round() const { return false; }
+
+  // x holds the round's numbers, to be multiplied by `scale`; may be changed in place.
+  virtual void open(size_t begin, std::span<float> x, float scale) = 0;
+  // What a codec is to encode of the part of `slot` whose numbers, as open() left them, are at x.
+  virtual compressors::In in(Slot slot, size_t begin, const float* x) = 0;
+  // `decoded`: what peers decode of this rank's own message. Empty unless wants_decoded().
+  virtual bool wants_decoded() const { return false; }
+  virtual void sent(size_t begin, size_t elems, std::span<const float> decoded) = 0;
+  // The mean over ranks of what they sent, replaced by what it stands for.
+  virtual void received(size_t begin, std::span<float> mean) = 0;
+
+  virtual void dense(size_t begin, std::span<const float> x, float scale) = 0;
+  virtual void dense_received(size_t begin, std::span<const float> mean) = 0;
+  // Does a dense round start anew, so that what owners of slices still owed is void?
+  virtual bool dense_settles() const { return false; }
+
+  // The decay of residuals: the owner of a two-shot's slice keeps its second error under the same.
+  virtual float decay() const = 0;
+  // When a plan ends, an owner's second error goes back: `owed` is what all ranks together still have to send of this range.
+  virtual void take_back(size_t begin, std::span<const float> owed) = 0;
+
+  virtual std::vector<StatePiece> state(Slot slot) = 0;
+  virtual std::span<float> residual(Slot slot) = 0;  // what is not sent yet; empty where there is no such thing
+};
+
+// none      errors are dropped.
+// ef14      a = decay e + g;  D = C(a);  e' = a - D.                      Seide et al. 2014; Stich et al., arXiv 1809.07599
+// ef21      D = C(g - h);  h' = h + D;  result: mean of h'.               Richtarik et al., arXiv 2106.05203
+// ef21_sgdm v' = (1 - beta) v + beta g, then ef21 on v'.                  Fatkhullin et al., arXiv 2305.15155
+// econtrol  D = C(eta e + g - h);  e' = e + g - h - D;  h' = h + D;  result: mean of h'.    Gao et al., arXiv 2311.05645
+//
+// Null for none. ConfigError when econtrol has neither an eta nor a codec that guarantees one.
+std::unique_ptr<ErrorFeedback> make_error_feedback(const FeedbackOptions& options, const SlotTable& table, uint64_t seed);
+
+// Does any codec of the table lose something? Without one there is nothing to feed back.
+bool loses_anything(const SlotTable& table);
+
+}  // namespace thinwire::exchange

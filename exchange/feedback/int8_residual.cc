@@ -1,0 +1,107 @@
+#include "exchange/feedback/int8_residual.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+
+namespace thinwire::exchange {
+
+Int8Residual::Int8Residual(const SlotTable& table, double decay, uint64_t seed)
+    : table_(table), decay_(static_cast<float>(decay)), draw_(Draw(seed).fork("int8 residual")) {
+  for (const SlotSpec& spec : table.slots()) {
+    slots_.push_back({std::vector<int8_t>(spec.elems(), 0), std::vector<float>((spec.elems() + kBlock - 1) / kBlock, 0.0f), 0});
+  }
+}
+
+template <class F>
+void Int8Residual::for_each_slot(size_t begin, size_t elems, F&& visit) {
+  for (Slot slot = 0; slot < slots_.size(); ++slot) {
+    const size_t at = table_.offset(slot), size = slots_[slot].levels.size();
+    if (size > 0 && at >= begin && at + size <= begin + elems) visit(slot, at - begin, size);
+  }
+}
+
+void Int8Residual::unpack(Slot slot, std::span<float> values) const {
+  const Packed& packed = slots_[slot];
+  for (size_t i = 0; i < values.size(); ++i) values[i] = packed.scales[i / kBlock] * static_cast<float>(packed.levels[i]);
+}
+
+namespace {
+constexpr float kMostLevel = 127;
+
+// Rounding may leave 127 times the scale below the largest, by much where the scale is a denormal of few bits, or beyond the largest float.
+float scale_for(float largest) {
+  const float scale = largest / kMostLevel;
+  if (scale < std::numeric_limits<float>::min() && kMostLevel * scale < largest) return std::nextafter(scale, 1.0f);
+  return std::isfinite(kMostLevel * scale) ? scale : std::nextafter(scale, 0.0f);
+}
+}  // namespace
+
+void Int8Residual::pack(Slot slot, std::span<const float> values) {
+  Packed& packed = slots_[slot];
+  const Draw dither = draw_.fork(slot).fork(static_cast<uint64_t>(++packed.packings));
+  for (size_t block = 0; block < packed.scales.size(); ++block) {
+    const size_t first = block * kBlock, end = std::min(values.size(), first + kBlock);
+    float largest = 0;
+    for (size_t i = first; i < end; ++i) largest = std::max(largest, std::fabs(values[i]));
+    packed.scales[block] = scale_for(largest);
+    // In double: the inverse of a denormal is beyond fp32.
+    const double inverse = packed.scales[block] > 0 ? 1.0 / packed.scales[block] : 0;
+    for (size_t i = first; i < end; ++i) {
+      const double level = std::floor(values[i] * inverse + dither.uniform(i));
+      packed.levels[i] = static_cast<int8_t>(std::clamp<double>(level, -kMostLevel, kMostLevel));
+    }
+  }
+}
+
+void Int8Residual::open(size_t begin, std::span<float> x, float scale) {
+  scale_ = scale;
+  open_begin_ = begin;
+  open_.resize(x.size());
+  for_each_slot(begin, x.size(), [&](Slot slot, size_t at, size_t size) { unpack(slot, std::span(open_).subspan(at, size)); });
+}
+
+compressors::In Int8Residual::in(Slot, size_t begin, const float* x) { return {x, scale_, open_.data() + (begin - open_begin_), decay_}; }
+
+void Int8Residual::sent(size_t begin, size_t elems, std::span<const float>) {
+  check(begin == open_begin_ && elems == open_.size(), "what was opened is closed");
+  for_each_slot(begin, elems, [&](Slot slot, size_t at, size_t size) { pack(slot, std::span(open_).subspan(at, size)); });
+}
+
+void Int8Residual::take_back(size_t begin, std::span<const float> owed) {
+  for (Slot slot = 0; slot < slots_.size(); ++slot) {
+    const size_t at = table_.offset(slot), end = at + slots_[slot].levels.size();
+    const size_t from = std::max(at, begin), to = std::min(end, begin + owed.size());
+    if (from >= to) continue;
+    std::vector<float> values(end - at);
+    unpack(slot, values);
+    for (size_t i = from; i < to; ++i) values[i - at] += owed[i - begin];
+    pack(slot, values);
+  }
+}
+
+std::span<float> Int8Residual::residual(Slot slot) {
+  copy_.resize(slots_[slot].levels.size());
+  unpack(slot, copy_);
+  return copy_;
+}
+
+std::vector<StatePiece> Int8Residual::state(Slot slot) {
+  Packed& packed = slots_[slot];
+  const std::string& name = table_.slots()[slot].name;
+  return {
+      {.name = "residual_levels/" + name,
+       .slot = slot,
+       .dtype = DType::u8,  // the bits of int8
+       .memory = std::as_writable_bytes(std::span(packed.levels))},
+      {.name = "residual_scales/" + name, .slot = slot, .slot_shaped = false, .memory = std::as_writable_bytes(std::span(packed.scales))},
+      {.name = "residual_packings/" + name,
+       .slot = slot,
+       .slot_shaped = false,
+       .dtype = DType::i64,
+       .memory = std::as_writable_bytes(std::span(&packed.packings, 1))}};
+}
+
+}  // namespace thinwire::exchange

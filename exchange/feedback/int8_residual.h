@@ -1,0 +1,49 @@
+// EF14 whose residual rests in 8 bits: one byte an element and a float for each block of 256, a quarter of the memory.
+//
+// A residual is unpacked for the bucket at hand, updated in fp32 and packed again with a dither, so that rounding it is unbiased: mass is
+// conserved in expectation, not exactly. Each block's scale is its largest magnitude / 127. The dither is a function of
+// (seed, place, number of packings), which is saved.
+#pragma once
+#include "base/draw.h"
+#include "exchange/feedback/feedback.h"
+
+namespace thinwire::exchange {
+
+class Int8Residual final : public ErrorFeedback {
+ public:
+  static constexpr size_t kBlock = 256;
+
+  Int8Residual(const SlotTable& table, double decay, uint64_t seed);
+  void open(size_t begin, std::span<float> x, float scale) override;
+  compressors::In in(Slot slot, size_t begin, const float* x) override;
+  void sent(size_t begin, size_t elems, std::span<const float>) override;
+  void received(size_t, std::span<float>) override {}
+  void dense(size_t, std::span<const float>, float) override {}
+  void dense_received(size_t, std::span<const float>) override {}
+  float decay() const override { return decay_; }
+  void take_back(size_t begin, std::span<const float> owed) override;
+  std::vector<StatePiece> state(Slot slot) override;
+  std::span<float> residual(Slot slot) override;  // a copy in fp32, valid until the next call of any function
+
+ private:
+  struct Packed {  // one slot
+    std::vector<int8_t> levels;
+    std::vector<float> scales;
+    int64_t packings = 0;
+  };
+  void unpack(Slot slot, std::span<float> values) const;
+  void pack(Slot slot, std::span<const float> values);
+  template <class F>
+  void for_each_slot(size_t begin, size_t elems, F&& visit);
+
+  const SlotTable& table_;
+  float decay_;
+  Draw draw_;
+  float scale_ = 1;
+  size_t open_begin_ = 0;
+  std::vector<float> open_;  // the open range, in fp32
+  std::vector<float> copy_;
+  std::vector<Packed> slots_;
+};
+
+}  // namespace thinwire::exchange

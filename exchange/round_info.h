@@ -1,0 +1,18 @@
+// What is said of a round of the exchange beforehand, and what it took.
+#pragma once
+#include <cstdint>
+
+namespace thinwire::exchange {
+
+struct RoundInfo {
+  uint64_t step = 0;
+  float scale = 1;     // every number is multiplied by it before it is compressed
+  bool dense = false;  // this round without codecs (warm-up)
+};
+
+struct RoundTimes {
+  double encode_s = 0;   // in codecs, on the communication thread
+  double exposed_s = 0;  // what finish() waited
+};
+
+}  // namespace thinwire::exchange

@@ -1,0 +1,111 @@
+#include "exchange/rounds/bucket_round.h"
+
+namespace thinwire::exchange {
+
+using compressors::Combine;
+
+namespace {
+using Way = std::variant<TwoShot, Gather, SketchSum>;
+
+Way way_of(const SlotTable& table, const Bucket& bucket, int num_ranks, const std::shared_ptr<const compressors::Codec>& fp32) {
+  switch (bucket.combine) {
+    case Combine::reencode: return Way(std::in_place_type<TwoShot>, whole_pieces(table, bucket), num_ranks);
+    case Combine::gather: return Way(std::in_place_type<Gather>, whole_pieces(table, bucket), num_ranks);
+    case Combine::sketch: return Way(std::in_place_type<SketchSum>, table, bucket, num_ranks, fp32);
+  }
+  check(false, "a bucket combines in one of the three ways");
+  return way_of(table, bucket, num_ranks, fp32);
+}
+}  // namespace
+
+BucketRound::BucketRound(const SlotTable& table, uint32_t bucket, Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32,
+                         uint64_t seed)
+    : table_(table),
+      nodes_(nodes),
+      bucket_(table.buckets()[bucket]),
+      fp32_(std::move(fp32)),
+      courier_(table, bucket, seed),
+      way_(way_of(table, bucket_, nodes.num_leaders(), fp32_)) {
+  if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->start(Draw(seed).fork("sketch").fork(table.version()));
+}
+
+void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback) {
+  const comm::WireCounters before = wire.counters();
+  if (nodes_.flat()) {
+    combine(wire, info, values, feedback);
+  } else {
+    // In a node's sum nobody could tell whose number it was.
+    courier_.begin(info, wire);
+    for (const Piece& piece : whole_pieces(table_, bucket_, fp32_.get())) {
+      courier_.require_finite(piece, {values.data() + piece.begin, info.scale});
+    }
+    // The leader's sum is what is encoded; `scale` applies to it as to any other numbers.
+    nodes_.reduce(wire, values);
+    if (nodes_.leads()) {
+      comm::Wire leaders = nodes_.leaders(wire);
+      combine(leaders, info, values, feedback);
+    }
+    nodes_.spread(wire, values);
+  }
+  const uint64_t sent_bytes = wire.counters().sent_bytes - before.sent_bytes;
+  wire_s_per_byte_ = sent_bytes == 0 ? 0 : (wire.counters().busy_s - before.busy_s) / static_cast<double>(sent_bytes);
+}
+
+void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback) {
+  courier_.begin(info, wire);
+  if (info.dense) {
+    if (!dense_) dense_ = std::make_unique<TwoShot>(whole_pieces(table_, bucket_, fp32_.get()), wire.size());
+    if (feedback != nullptr) feedback->dense(bucket_.begin, values, info.scale);
+    dense_->run(wire, courier_, values, info.scale, nullptr, bucket_.begin);
+    if (feedback != nullptr) feedback->dense_received(bucket_.begin, values);
+    auto* two_shot = std::get_if<TwoShot>(&way_);
+    if (two_shot != nullptr && feedback != nullptr && feedback->dense_settles()) two_shot->forget_owed();
+    return;
+  }
+  if (feedback != nullptr) feedback->open(bucket_.begin, values, info.scale);
+  std::visit([&](auto& way) { way.run(wire, courier_, values, info.scale, feedback, bucket_.begin); }, way_);
+  if (feedback != nullptr) feedback->received(bucket_.begin, values);
+}
+
+BucketRound::Owed BucketRound::owed() {
+  auto* two_shot = std::get_if<TwoShot>(&way_);
+  if (two_shot == nullptr || two_shot->owed().empty()) return {};
+  return {bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), two_shot->owed()};
+}
+
+std::span<float> BucketRound::memory(Slot slot) {
+  auto* sketches = std::get_if<SketchSum>(&way_);
+  if (sketches == nullptr) return {};
+  for (size_t i = 0; i < bucket_.slots.size(); ++i) {
+    if (bucket_.slots[i] == slot) return sketches->memory(i);
+  }
+  return {};
+}
+
+std::vector<StatePiece> BucketRound::state(bool with_feedback) {
+  std::vector<StatePiece> pieces;
+  if (auto* two_shot = std::get_if<TwoShot>(&way_); two_shot != nullptr && with_feedback && two_shot->loses()) {
+    if (two_shot->owed().empty()) two_shot->keep_owed(nodes_.leader_index());
+    const size_t begin = bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), end = begin + two_shot->owed().size();
+    for (const Slot slot : bucket_.slots) {
+      const size_t from = std::max(begin, table_.offset(slot)), to = std::min(end, table_.offset(slot) + table_.slots()[slot].elems());
+      if (from >= to) continue;
+      pieces.push_back({.name = "owed/" + table_.slots()[slot].name,
+                        .slot = slot,
+                        .slot_shaped = false,
+                        .memory = std::as_writable_bytes(two_shot->owed().subspan(from - begin, to - from))});
+    }
+  }
+  for (const Slot slot : bucket_.slots) {
+    const auto kept = memory(slot);
+    if (kept.empty()) continue;
+    pieces.push_back({.name = "sketch/" + table_.slots()[slot].name,
+                      .slot = slot,
+                      .slot_shaped = false,
+                      .same_on_all_ranks = true,
+                      .memory = std::as_writable_bytes(kept)});
+  }
+  return pieces;
+}
+
+}  // namespace thinwire::exchange

@@ -1,0 +1,49 @@
+// One bucket's way over the wire, by how its compressors' results combine. Runs on the communication thread.
+#pragma once
+#include <memory>
+#include <variant>
+
+#include "exchange/rounds/gather.h"
+#include "exchange/rounds/nodes.h"
+#include "exchange/rounds/sketch_sum.h"
+#include "exchange/rounds/two_shot.h"
+
+namespace thinwire::exchange {
+
+class BucketRound {
+ public:
+  // `fp32` is the codec of dense rounds and of the sums of sketches.
+  BucketRound(const SlotTable& table, uint32_t bucket, Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32, uint64_t seed);
+
+  // Replaces values (this bucket's flat range) by the mean over all ranks, or what that stands for under `feedback` (null: errors are
+  // dropped). Throws NonFiniteError that names the slot and the rank before any byte is sent, and CommError when a peer's bytes are not
+  // what they should be.
+  void run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback);
+
+  double codec_s() const { return courier_.codec_s(); }        // of the last run
+  double wire_s_per_byte() const { return wire_s_per_byte_; }  // likewise; 0 when nothing was sent
+
+  // What this rank, as an owner, still owes to all; empty where nothing is owed. `begin`: in the flat array.
+  struct Owed {
+    size_t begin = 0;
+    std::span<float> mean;
+  };
+  Owed owed();
+  // Owner's errors and sketches' memories. The same list before and after the first run.
+  std::vector<StatePiece> state(bool with_feedback);
+  std::span<float> memory(Slot slot);  // of a sketch; else empty
+
+ private:
+  void combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback);
+
+  const SlotTable& table_;
+  Nodes& nodes_;
+  const Bucket& bucket_;
+  std::shared_ptr<const compressors::Codec> fp32_;
+  Courier courier_;
+  std::variant<TwoShot, Gather, SketchSum> way_;
+  std::unique_ptr<TwoShot> dense_;  // made by the first dense round
+  double wire_s_per_byte_ = 0;
+};
+
+}  // namespace thinwire::exchange

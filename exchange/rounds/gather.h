@@ -1,0 +1,24 @@
+// The gather: every rank's payloads go to everyone, who decode and add in rank order. N - 1 payloads per rank: for few ranks, or sparse
+// payloads that no owner should thin out once more.
+#pragma once
+#include "comm/collectives.h"
+#include "exchange/feedback/feedback.h"
+#include "exchange/rounds/courier.h"
+
+namespace thinwire::exchange {
+
+class Gather {
+ public:
+  Gather(std::vector<Piece> whole, int num_ranks) : pieces_(std::move(whole)), incoming_(static_cast<size_t>(num_ranks)) {}
+  // As TwoShot::run.
+  void run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+
+ private:
+  std::vector<Piece> pieces_;
+  std::vector<std::byte> outgoing_;
+  std::vector<std::vector<std::byte>> incoming_;  // a frame per rank
+  std::vector<MutableBytes> from_;
+  std::vector<float> decoded_;
+};
+
+}  // namespace thinwire::exchange

@@ -1,0 +1,46 @@
+// The two-shot: everyone encodes each rank's slice and sends it to its owner, who decodes and adds in rank order, encodes the mean once
+// more and sends it to all. 2 (N - 1) / N of the payload per rank, whatever N.
+//
+// The owner too uses the decoded bytes, so all ranks end with the same bits. What its second encoding leaves out is kept by the owner and
+// added to the next round's mean (with error feedback; its decay applies).
+#pragma once
+#include "comm/collectives.h"
+#include "exchange/feedback/feedback.h"
+#include "exchange/rounds/courier.h"
+
+namespace thinwire::exchange {
+
+class TwoShot {
+ public:
+  // `whole`: gapless pieces from 0, to be cut among the ranks. Legs are first_leg (contributions) and first_leg + 1 (means).
+  TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_leg = 0);
+
+  // Replaces values by their mean over ranks. `feedback` may be null; `begin` is where values lie in the flat array. `scale` multiplies
+  // what is encoded when there is no feedback.
+  void run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+
+  // The owner's second error: of elements [owned_begin(), ...) of values. Empty until a run with feedback over lossy codecs.
+  std::span<float> owed() { return owed_; }
+  size_t owned_begin(int rank) const { return begins_[static_cast<size_t>(rank)]; }
+  size_t owned_elems(int rank) const { return begins_[static_cast<size_t>(rank) + 1] - owned_begin(rank); }
+  bool loses() const { return loses_; }
+  void keep_owed(int rank) { owed_.assign(owned_elems(rank), 0.0f); }
+  void forget_owed() { owed_.assign(owed_.size(), 0.0f); }
+
+ private:
+  void contribute(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+  void combine(Courier& courier, int me, float weight, const ErrorFeedback* feedback);
+
+  std::vector<std::vector<Piece>> owned_;  // by rank
+  std::vector<size_t> begins_;             // by rank, and the end
+  uint16_t leg_;
+  bool loses_;
+  std::vector<std::vector<std::byte>> outgoing_, incoming_;  // a frame per rank
+  std::vector<std::byte> combined_;
+  std::vector<ConstBytes> to_;
+  std::vector<MutableBytes> from_;
+  ConstBytes sealed_mean_;
+  std::vector<float> sum_, decoded_, owed_;
+};
+
+}  // namespace thinwire::exchange
