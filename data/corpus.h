@@ -4,20 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "config/section.h"
+#include "data/options.h"
 #include "data/tokenizer.h"
 
 namespace thinwire::data {
-
-struct DataOptions {
-  std::string source = "gcide";    // gcide | text | synthetic
-  std::vector<std::string> files;  // text: paths or globs, .gz is unpacked
-  std::string gcide_path;          // empty: where the Debian package dict-gcide puts it
-  std::string tokenizer = "byte";
-  int64_t global_batch = 8;  // sequences per optimiser step, over all ranks
-  int64_t micro_batch = 4;   // sequences per forward pass of one rank
-};
-void describe(config::Section& section, DataOptions& options);
 
 struct Corpus {
   std::string description;  // one line for the log; a synthetic one says SYNTHETIC

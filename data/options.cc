@@ -1,21 +1,24 @@
+#include "data/options.h"
+
 #include <fmt/format.h>
 
 #include <optional>
 #include <string>
 
-#include "data/corpus.h"
-
 namespace thinwire::data {
 
 void describe(config::Section& section, DataOptions& options) {
   const config::Range<int64_t> batch_sizes = {1, 1'000'000'000};
-  section.choice("source", options.source, {"gcide", "text", "synthetic"},
-                 "gcide: an English dictionary from the Debian package dict-gcide; text: your files; synthetic: for throughput only");
+  section.choice("source", options.source, {"gcide", "text", "synthetic", "fashion_mnist"},
+                 "gcide: an English dictionary from the Debian package dict-gcide; text: your files; synthetic: for throughput only; "
+                 "fashion_mnist: images of clothing from the Debian package dataset-fashion-mnist");
   section.texts("files", options.files, "source text: paths or globs (* ? [ab]); .gz is unpacked");
   section.text("gcide_path", options.gcide_path, "source gcide: path of gcide.dict.dz; empty is where the package puts it");
+  section.text("fashion_mnist_path", options.fashion_mnist_path,
+               "source fashion_mnist: directory of its four files; empty is where the package puts them");
   section.choice("tokenizer", options.tokenizer, {"byte"}, "byte: a token is a byte, vocabulary 256");
-  section.integer("global_batch", options.global_batch, batch_sizes, "sequences per optimiser step, over all ranks");
-  section.integer("micro_batch", options.micro_batch, batch_sizes, "sequences per forward pass of one rank");
+  section.integer("global_batch", options.global_batch, batch_sizes, "samples (sequences or images) per optimiser step, over all ranks");
+  section.integer("micro_batch", options.micro_batch, batch_sizes, "samples per forward pass of one rank");
 
   section.rule("files", [&options]() -> std::optional<std::string> {
     if (options.source == "text" && options.files.empty()) {

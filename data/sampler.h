@@ -1,5 +1,5 @@
-// Which window of the corpus is sample number i: a pure function of (seed, i), so any world size sees the same global batches and a
-// resume needs one integer. Immutable: share it between threads freely.
+// Which window of a corpus, or item of a set, is sample number i: a pure function of (seed, i), so any world size sees the same global
+// batches and a resume needs one integer. Immutable: share it between threads freely.
 #pragma once
 #include <cstdint>
 
@@ -8,8 +8,7 @@
 namespace thinwire::data {
 
 // The corpus is cut into W = (num_tokens - 1) / context windows. Each epoch (W samples) visits every window once in an order drawn from
-// (seed, epoch): a keyed permutation by a Feistel network with cycle walking (Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
-// 2002), which needs no memory. The cut itself is shifted in each epoch, by at most the tokens that W windows leave over.
+// (seed, epoch): data/permutation.h. The cut itself is shifted in each epoch, by at most the tokens that W windows leave over.
 class WindowSampler {
  public:
   WindowSampler(uint64_t seed, int64_t num_tokens, int64_t context);  // check: num_tokens > context
@@ -18,9 +17,19 @@ class WindowSampler {
   int64_t start(int64_t sample) const;
 
  private:
-  int64_t permuted(int64_t position, const Draw& epoch_draw) const;
   Draw draw_;
   int64_t num_tokens_, context_, num_windows_;
+};
+
+// Each epoch (num_items samples) visits every item once in an order drawn from (seed, epoch).
+class ItemSampler {
+ public:
+  ItemSampler(uint64_t seed, int64_t num_items);  // check: num_items >= 1
+  int64_t item(int64_t sample) const;             // of global sample i (i >= 0): in [0, num_items)
+
+ private:
+  Draw draw_;
+  int64_t num_items_;
 };
 
 }  // namespace thinwire::data

@@ -4,8 +4,6 @@
 
 #include <cmath>
 
-#include "base/draw.h"
-
 namespace thinwire::models {
 
 Rotary::Rotary(int64_t context, int64_t head_dim, double theta) {
@@ -49,7 +47,7 @@ at::Tensor Block::operator()(const at::Tensor& x, const Rotary& rotary) const {
 }
 
 Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
-    : seed_(seed), init_std_(options.init_std), context_(options.context) {
+    : parameters_(seed), init_std_(options.init_std), context_(options.context) {
   const int64_t d = options.d_model, head_dim = d / options.heads, kv_heads = options.kv_heads.value_or(options.heads);
   const int64_t kv_width = kv_heads * head_dim, ffn = options.ffn.value_or((8 * d / 3 + 31) / 32 * 32);
   const double into_residual = 1 / std::sqrt(2.0 * static_cast<double>(options.layers));
@@ -76,19 +74,10 @@ Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
 }
 
 at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols, double scale) {
-  auto value = at::empty({rows, cols}, at::kFloat);
-  const Draw draw = Draw(seed_).fork("init").fork(name);
-  float* elements = value.data_ptr<float>();
-  for (int64_t i = 0; i < rows * cols; ++i) elements[i] = static_cast<float>(scale * init_std_ * draw.normal(static_cast<uint64_t>(i)));
-  parameters_.push_back({name, value.set_requires_grad(true), true});
-  return value;
+  return parameters_.normal(name, {rows, cols}, scale * init_std_);
 }
 
-at::Tensor Llama::ones(const std::string& name, int64_t size) {
-  auto value = at::ones({size}, at::kFloat).set_requires_grad(true);
-  parameters_.push_back({name, value, false});
-  return value;
-}
+at::Tensor Llama::ones(const std::string& name, int64_t size) { return parameters_.constant(name, {size}, 1); }
 
 at::Tensor Llama::embed(const at::Tensor& tokens) const { return at::embedding(embedding_, tokens); }
 at::Tensor Llama::head(const at::Tensor& hidden) const { return lm_head_(final_norm_(hidden)); }
@@ -97,11 +86,6 @@ at::Tensor Llama::logits(const at::Tensor& tokens) const {
   auto hidden = embed(tokens);
   for (const auto& block : blocks_) hidden = block(hidden, rotary_);
   return head(hidden);
-}
-
-at::Tensor Llama::loss(const at::Tensor& tokens, const at::Tensor& targets) const {
-  const auto scores = logits(tokens);
-  return at::cross_entropy_loss(scores.view({-1, scores.size(2)}), targets.view({-1}));
 }
 
 }  // namespace thinwire::models

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "models/model.h"
+#include "models/parameters.h"
 #include "models/projection.h"
 
 namespace thinwire::models {
@@ -39,10 +40,9 @@ class Llama : public Model {
  public:
   Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed);
 
-  const std::vector<Parameter>& parameters() const override { return parameters_; }
-  int64_t context() const override { return context_; }
-  at::Tensor logits(const at::Tensor& tokens) const override;
-  at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets) const override;
+  const std::vector<Parameter>& parameters() const override { return parameters_.all(); }
+  int64_t context() const { return context_; }                 // longest T
+  at::Tensor logits(const at::Tensor& tokens) const override;  // int64 (B, T) -> (B, T, V)
 
   at::Tensor embed(const at::Tensor& tokens) const;  // (B, T) -> (B, T, D)
   const std::vector<Block>& blocks() const { return blocks_; }
@@ -55,10 +55,9 @@ class Llama : public Model {
   at::Tensor matrix(const std::string& name, int64_t rows, int64_t cols, double scale = 1);
   at::Tensor ones(const std::string& name, int64_t size);
 
-  uint64_t seed_;
+  Parameters parameters_;
   double init_std_;
   int64_t context_;
-  std::vector<Parameter> parameters_;
   at::Tensor embedding_;  // (V, D)
   std::vector<Block> blocks_;
   Norm final_norm_;

@@ -1,8 +1,15 @@
 #include "models/model.h"
 
+#include <ATen/ops/cross_entropy_loss.h>
+
 #include "models/llama.h"
+#include "models/resnet.h"
 
 namespace thinwire::models {
+
+at::Tensor cross_entropy(const at::Tensor& scores, const at::Tensor& targets) {
+  return at::cross_entropy_loss(scores.view({-1, scores.size(-1)}), targets.view({-1}));
+}
 
 int64_t Model::num_parameters() const {
   int64_t count = 0;
@@ -10,18 +17,18 @@ int64_t Model::num_parameters() const {
   return count;
 }
 
-void describe(config::Section& s, ModelOptions& o) {
-  s.choice("type", o.type, {"llama"}, "architecture");
-  s.integer("d_model", o.d_model, {1, 65536}, "width of the residual stream");
-  s.integer("layers", o.layers, {1, 1024}, "number of blocks");
-  s.integer("heads", o.heads, {1, 1024}, "attention heads");
-  s.integer_or_auto("kv_heads", o.kv_heads, {1, 1024}, "key and value heads (grouped-query attention); auto: as many as heads");
-  s.integer_or_auto("ffn", o.ffn, {1, 1 << 20}, "width of the feed-forward layer; auto: 8/3 d_model rounded up to a multiple of 32");
-  s.integer("context", o.context, {1, 1 << 20}, "tokens per sequence");
-  s.boolean("tie_embeddings", o.tie_embeddings, "use the embedding as the output projection");
-  s.real("rope_theta", o.rope_theta, {1, 1e12}, "base of the rotary position embedding");
-  s.real("norm_eps", o.norm_eps, {1e-12, 1}, "epsilon of RMSNorm");
-  s.real("init_std", o.init_std, {0, 10}, "standard deviation of initial weights");
+namespace {
+
+void describe_llama(config::Section& s, ModelOptions& o) {
+  s.integer("d_model", o.d_model, {1, 65536}, "llama: width of the residual stream");
+  s.integer("layers", o.layers, {1, 1024}, "llama: number of blocks");
+  s.integer("heads", o.heads, {1, 1024}, "llama: attention heads");
+  s.integer_or_auto("kv_heads", o.kv_heads, {1, 1024}, "llama: key and value heads (grouped-query attention); auto: as many as heads");
+  s.integer_or_auto("ffn", o.ffn, {1, 1 << 20}, "llama: width of the feed-forward layer; auto: 8/3 d_model rounded up to a multiple of 32");
+  s.integer("context", o.context, {1, 1 << 20}, "llama: tokens per sequence");
+  s.boolean("tie_embeddings", o.tie_embeddings, "llama: use the embedding as the output projection");
+  s.real("rope_theta", o.rope_theta, {1, 1e12}, "llama: base of the rotary position embedding");
+  s.real("init_std", o.init_std, {0, 10}, "llama: standard deviation of initial weights");
   s.rule("heads", [&o]() -> std::optional<std::string> {
     if (o.d_model % (2 * o.heads) == 0) return std::nullopt;
     return "d_model " + std::to_string(o.d_model) + " does not split into " + std::to_string(o.heads) +
@@ -33,8 +40,29 @@ void describe(config::Section& s, ModelOptions& o) {
   });
 }
 
-std::unique_ptr<Model> make_model(const ModelOptions& options, int64_t vocab_size, uint64_t seed) {
-  return std::make_unique<Llama>(options, vocab_size, seed);
+void describe_resnet(config::Section& s, ModelOptions& o) {
+  s.integer("width", o.width, {1, 4096}, "resnet: channels of the first stage; each further stage doubles them and halves the sides");
+  s.integer("stages", o.stages, {1, 5}, "resnet: number of stages");
+  s.integer("blocks", o.blocks, {1, 1024}, "resnet: blocks of two 3 x 3 convolutions per stage");
+  s.integer("groups", o.groups, {1, 4096}, "resnet: groups of channels that are normalised together");
+  s.rule("groups", [&o]() -> std::optional<std::string> {
+    if (o.width % o.groups == 0) return std::nullopt;
+    return "width " + std::to_string(o.width) + " is not a multiple of groups " + std::to_string(o.groups);
+  });
+}
+
+}  // namespace
+
+void describe(config::Section& s, ModelOptions& o) {
+  s.choice("type", o.type, {"llama", "resnet"}, "architecture; llama trains on text, resnet on images");
+  s.real("norm_eps", o.norm_eps, {1e-12, 1}, "epsilon of norms");
+  describe_llama(s, o);
+  describe_resnet(s, o);
+}
+
+std::unique_ptr<Model> make_model(const ModelOptions& options, int64_t num_classes, uint64_t seed) {
+  if (options.sees_images()) return std::make_unique<ResNet>(options, num_classes, seed);
+  return std::make_unique<Llama>(options, num_classes, seed);
 }
 
 }  // namespace thinwire::models

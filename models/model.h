@@ -14,26 +14,32 @@
 namespace thinwire::models {
 
 struct Parameter {
-  std::string name;    // as Hugging Face names it
+  std::string name;    // as Hugging Face names it, or torchvision
   at::Tensor value;    // fp32, contiguous
-  bool decays = true;  // weight decay applies: matrices, not norms
+  bool decays = true;  // weight decay applies: matrices and convolutions, not norms and biases
 };
 
+// Mean negative log-likelihood in nats of targets int64 (B, ...) given scores (B, ..., C): a scalar.
+at::Tensor cross_entropy(const at::Tensor& scores, const at::Tensor& targets);
+
+// Everything here classifies: a language model says for each position which of the vocabulary comes next, an image model says what is seen.
 class Model {
  public:
   virtual ~Model() = default;
   virtual const std::vector<Parameter>& parameters() const = 0;  // in the order of the forward pass
-  virtual int64_t context() const = 0;                           // longest T
-  // tokens int64 (B, T) -> logits fp32 (B, T, V)
-  virtual at::Tensor logits(const at::Tensor& tokens) const = 0;
-  // Mean negative log-likelihood in nats of targets int64 (B, T) given tokens (B, T): a scalar.
-  virtual at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets) const = 0;
+  // Unnormalised log-probabilities fp32 of the classes: tokens int64 (B, T) -> (B, T, C), images fp32 (B, 1, H, W) -> (B, C).
+  virtual at::Tensor logits(const at::Tensor& inputs) const = 0;
+  at::Tensor loss(const at::Tensor& inputs, const at::Tensor& targets) const { return cross_entropy(logits(inputs), targets); }
 
   int64_t num_parameters() const;
 };
 
 struct ModelOptions {
-  std::string type = "llama";
+  std::string type = "llama";  // llama: text; resnet: images
+  bool sees_images() const { return type == "resnet"; }
+  double norm_eps = 1e-5;
+
+  // llama
   int64_t d_model = 224;
   int64_t layers = 6;
   int64_t heads = 7;
@@ -42,12 +48,18 @@ struct ModelOptions {
   int64_t context = 256;
   bool tie_embeddings = true;
   double rope_theta = 10000;
-  double norm_eps = 1e-5;
   double init_std = 0.02;
+
+  // resnet
+  int64_t width = 16;  // channels of the first stage; each further stage doubles them
+  int64_t stages = 3;
+  int64_t blocks = 1;  // per stage
+  int64_t groups = 8;  // of channels, for group normalisation
 };
 void describe(config::Section& section, ModelOptions& options);
 
 // Initial parameters are a function of (seed, name, element): the same on every rank and for every world size.
-std::unique_ptr<Model> make_model(const ModelOptions& options, int64_t vocab_size, uint64_t seed);
+// num_classes: values that a target can have, which are the vocabulary or the labels.
+std::unique_ptr<Model> make_model(const ModelOptions& options, int64_t num_classes, uint64_t seed);
 
 }  // namespace thinwire::models

@@ -48,6 +48,7 @@ TEST(DataOptions, SourceTextNeedsFiles) { expect_config_error("data: {source: te
 TEST(DataOptions, FilesWithAnotherSourceAreAnErrorNamingBoth) {
   expect_config_error("data: {source: synthetic, files: [a.txt]}", {"data.files", "data.source is synthetic"});
   expect_config_error("data: {files: [a.txt]}", {"data.files", "data.source is gcide"});
+  expect_config_error("data: {source: fashion_mnist, files: [a.txt]}", {"data.files", "data.source is fashion_mnist"});
 }
 
 TEST(DataOptions, TheGlobalBatchIsAMultipleOfTheMicroBatch) {
@@ -57,7 +58,7 @@ TEST(DataOptions, TheGlobalBatchIsAMultipleOfTheMicroBatch) {
 
 TEST(DataOptions, UnknownSourcesTokenizersAndBatchesAreRefused) {
   expect_config_error("data: {source: gicde}", {"gcide"});
-  expect_config_error("data: {source: tokens}", {"text", "synthetic"});
+  expect_config_error("data: {source: tokens}", {"text", "synthetic", "fashion_mnist"});
   expect_config_error("data: {tokenizer: bpe}", {"byte"});
   expect_config_error("data: {global_batch: 0}", {"global_batch"});
   expect_config_error("data: {micro_batch: -4}", {"micro_batch"});

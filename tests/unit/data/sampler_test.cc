@@ -140,6 +140,35 @@ TEST(WindowSampler, WorksFarIntoAHugeCorpus) {
   EXPECT_GT(*starts.rbegin() - *starts.begin(), kTokens / 2);
 }
 
+TEST(ItemSampler, VisitsEveryItemOncePerEpochInAnotherOrder) {
+  for (const int64_t items : kWindowCounts) {
+    const ItemSampler sampler(1, items);
+    std::vector<std::vector<int64_t>> epochs(3);
+    for (int64_t i = 0; i < 3 * items; ++i) epochs[static_cast<size_t>(i / items)].push_back(sampler.item(i));
+    EXPECT_TRUE(items < 16 || epochs[0] != epochs[1]);
+    for (auto& epoch : epochs) {
+      std::sort(epoch.begin(), epoch.end());
+      for (int64_t i = 0; i < items; ++i) ASSERT_EQ(epoch[static_cast<size_t>(i)], i) << items << " items";
+    }
+  }
+}
+
+TEST(ItemSampler, OrderDependsOnTheSeedAlone) {
+  const auto order = [](uint64_t seed) {
+    const ItemSampler sampler(seed, 1000);
+    std::vector<int64_t> items;
+    for (int64_t i = 0; i < 1000; ++i) items.push_back(sampler.item(i));
+    return items;
+  };
+  EXPECT_EQ(order(1), order(1));
+  EXPECT_NE(order(1), order(2));
+}
+
+TEST(ItemSampler, RefusesAnEmptySetAndNegativeSamples) {
+  EXPECT_THROW(ItemSampler(1, 0), BrokenInvariant);
+  EXPECT_THROW(ItemSampler(1, 3).item(-1), BrokenInvariant);
+}
+
 TEST(WindowSampler, RefusesLessThanAWindowAndNegativeSamples) {
   EXPECT_THROW(WindowSampler(1, 16, 16), BrokenInvariant);
   EXPECT_THROW(WindowSampler(1, 17, 0), BrokenInvariant);
