@@ -40,6 +40,7 @@ int run(int argc, char** argv) {
   app::add_train(app, argc, argv, action);
   app::add_checkpoints(app, action);
   app::add_config(app, action);
+  app::add_plan(app, action);
   app::add_version(app, action);
   if (argc > 1) refuse_unknown_verb(app, argv[1]);
   try {

@@ -33,6 +33,7 @@ void describe(config::Section& section, CheckpointOptions& options);
 struct RunFacts {
   std::string run_name, config_hash, version;
   std::map<std::string, std::string> config;  // flattened, to name the keys that differ
+  std::map<std::string, std::string> notes;   // what must be known before the state's tensors can be listed: the plan of codecs
 };
 
 struct Manifest;

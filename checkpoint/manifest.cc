@@ -114,6 +114,7 @@ std::string to_json(const Manifest& manifest) {
   root["run"] = manifest.facts.run_name;
   root["config_hash"] = manifest.facts.config_hash;
   root["config"] = manifest.facts.config;
+  root["notes"] = manifest.facts.notes;
   root["numbers"] = manifest.numbers;
   root["files"] = nlohmann::ordered_json::array();
   for (const ManifestFile& file : manifest.files) {
@@ -142,6 +143,7 @@ Manifest parse_manifest(std::string_view text, const std::string& source) {
   manifest.facts.run_name = text_member(root, "run", source);
   manifest.facts.config_hash = text_member(root, "config_hash", source);
   manifest.facts.config = parse_texts(member(root, "config", Type::object, source), source + ": config");
+  if (root.contains("notes")) manifest.facts.notes = parse_texts(member(root, "notes", Type::object, source), source + ": notes");
   manifest.numbers = parse_numbers(member(root, "numbers", Type::object, source), source + ": numbers");
   manifest.files = parse_files(member(root, "files", Type::array, source), manifest.world, source);
   for (const json& object : member(root, "tensors", Type::array, source)) {

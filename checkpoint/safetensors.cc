@@ -138,7 +138,7 @@ std::string_view dtype_name(DType dtype) {
   for (const auto& [value, name] : kDTypeNames) {
     if (value == dtype) return name;
   }
-  broken_invariant("every DType has a name", std::source_location::current());
+  broken_invariant("every DType has a name");
 }
 
 DType parse_dtype(std::string_view name, const std::string& source) {

@@ -55,6 +55,25 @@ Field number(std::string name, std::string help, const std::string& type, T& val
       [&value, print] { return print(value); });
 }
 
+// As number(), or `auto`.
+template <class T, class Parse, class Print>
+Field number_or_auto(std::string name, std::string help, const std::string& what, std::optional<T>& value, Range<T> range, Parse parse,
+                     Print print) {
+  return scalar(
+      std::move(name), std::move(help), "auto or " + what + range_text(range, print),
+      [&value, range, parse, what](const std::string& text) -> Error {
+        if (text == "auto") {
+          value.reset();
+          return std::nullopt;
+        }
+        T number = 0;
+        Error error = assign_in_range(number, parse(text), range, "neither auto nor a number");
+        if (!error) value = number;
+        return error;
+      },
+      [&value, print] { return value ? print(*value) : std::string("auto"); });
+}
+
 std::string print_integer(int64_t value) { return std::to_string(value); }
 }  // namespace
 
@@ -80,23 +99,15 @@ void Section::integer(std::string name, int64_t& value, Range<int64_t> range, st
 }
 
 void Section::integer_or_auto(std::string name, std::optional<int64_t>& value, Range<int64_t> range, std::string help) {
-  add(scalar(
-      std::move(name), std::move(help), "auto or integer" + range_text(range, print_integer),
-      [&value, range](const std::string& text) -> Error {
-        if (text == "auto") {
-          value.reset();
-          return std::nullopt;
-        }
-        int64_t number = 0;
-        Error error = assign_in_range(number, parse_integer(text), range, "neither auto nor an integer");
-        if (!error) value = number;
-        return error;
-      },
-      [&value] { return value ? print_integer(*value) : std::string("auto"); }));
+  add(number_or_auto(std::move(name), std::move(help), "integer", value, range, parse_integer, print_integer));
 }
 
 void Section::real(std::string name, double& value, Range<double> range, std::string help) {
   add(number(std::move(name), std::move(help), "number", value, range, "not a number", parse_real, print_real));
+}
+
+void Section::real_or_auto(std::string name, std::optional<double>& value, Range<double> range, std::string help) {
+  add(number_or_auto(std::move(name), std::move(help), "number", value, range, parse_real, print_real));
 }
 
 void Section::fraction(std::string name, double& value, Range<double> range, std::string help) {

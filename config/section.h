@@ -62,6 +62,7 @@ class Section {
   void integer(std::string name, int64_t& value, Range<int64_t> range, std::string help);
   void integer_or_auto(std::string name, std::optional<int64_t>& value, Range<int64_t> range, std::string help);
   void real(std::string name, double& value, Range<double> range, std::string help);
+  void real_or_auto(std::string name, std::optional<double>& value, Range<double> range, std::string help);
   void fraction(std::string name, double& value, Range<double> range, std::string help);  // "6.25%" or 0.0625
   void bytes(std::string name, int64_t& value, Range<int64_t> range, std::string help);   // "4MB" = 4'000'000, "4MiB", plain bytes
   void seconds(std::string name, double& value, Range<double> range, std::string help);   // "60s", "500ms", "5m", "1h"

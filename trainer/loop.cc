@@ -4,24 +4,20 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <set>
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "base/text.h"
 #include "trainer/agreement.h"
 #include "trainer/evaluate.h"
+#include "trainer/planning.h"
 #include "trainer/stop_signal.h"
 
 namespace thinwire::trainer {
 
 namespace {
-constexpr int64_t kSampleTokens = 240;
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-int64_t tokens_per_step(const Options& o) { return o.data.global_batch * o.model.context; }
-
 double dense_bytes_per_step(int64_t num_parameters, int world) {
   return 8.0 * static_cast<double>(num_parameters) * (world - 1) / world;  // ring all-reduce of fp32, per rank
 }
@@ -29,10 +25,9 @@ double dense_bytes_per_step(int64_t num_parameters, int world) {
 
 Loop::Loop(Parts& parts, const Restored& restored)
     : parts_(parts),
-      batches_(parts.corpus, static_cast<uint64_t>(parts.options.run.seed), parts.options.model.context, parts.options.data.micro_batch,
-               parts.micro_batches, parts.driver.rank(), parts.driver.size()),
-      metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every,
-               tokens_per_step(parts.options), parts.corpus.synthetic),
+      batches_(*parts.task, parts.options.data.micro_batch, parts.micro_batches, parts.driver.rank(), parts.driver.size()),
+      metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(),
+               parts.task->facts()),
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
       step_(restored.step),
       last_saved_(restored.step) {
@@ -72,25 +67,25 @@ Loop::StepResult Loop::train_step(int64_t step) {
   exchange::Schedule& schedule = *parts_.schedule;
   StepResult result;
   const auto wire_before = parts_.driver.counters();
-  const auto start = Clock::now();
-  const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step(o));
+  const Stopwatch watch;
+  const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step());
   schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
     parts_.armed = micro + 1 == parts_.micro_batches;
     const Batch batch = batches_.get(step, micro);
-    const at::Tensor loss = parts_.model->loss(batch.tokens, batch.targets);
+    const at::Tensor loss = parts_.model->loss(batch.inputs, batch.targets);
     loss.backward();
     result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
   }
   parts_.armed = false;
-  result.times.forward_backward_s = seconds_since(start);
+  result.times.forward_backward_s = watch.seconds();
 
   schedule.reduce();
-  const auto update_start = Clock::now();
+  const Stopwatch update;
   result.grad_norm = clip_global_norm(schedule.exchange().flat(), o.optim.clip);
   require_finite(result, step);
-  parts_.optimizer->step(step, learning_rate(o.optim, step, o.run.steps, tokens_per_step(o)));
-  result.times.optimizer_s = seconds_since(update_start);
+  parts_.optimizer->step(step, learning_rate(o.optim, step, o.run.steps, tokens_per_step()));
+  result.times.optimizer_s = update.seconds();
   schedule.end_step();
 
   if (schedule.exchanged()) {
@@ -98,7 +93,7 @@ Loop::StepResult Loop::train_step(int64_t step) {
     result.times.exposed_comm_s = schedule.exchange().last_times().exposed_s;
   }
   result.times.wire_s = parts_.driver.counters().busy_s - wire_before.busy_s;
-  result.times.step_s = seconds_since(start);
+  result.times.step_s = watch.seconds();
   return result;
 }
 
@@ -124,33 +119,50 @@ bool Loop::after_step(int64_t step, const StepResult& result) {
   const auto every = [&](int64_t interval) { return interval > 0 && step % interval == 0; };
   struct Report {
     double loss;
-    int64_t signal;
+    int32_t signal;
+    int32_t grown;  // a slot whose residual has outgrown its bound; -1: none
   };
   double loss = result.loss;
   bool stop = false;
+  std::set<exchange::Slot> grown;
   if (log_due || exchanged) {
     loss = 0;
-    for (const Report& report : gather_values(parts_.driver, "step report", Report{result.loss, stop_signal()})) {
+    const auto own = exchanged ? parts_.planner->grown() : std::nullopt;
+    const Report mine{result.loss, stop_signal(), own ? static_cast<int32_t>(*own) : -1};
+    for (const Report& report : gather_values(parts_.driver, "step report", mine)) {
       loss += report.loss / parts_.driver.size();
       stop = stop || report.signal != 0;
+      if (report.grown >= 0 && static_cast<size_t>(report.grown) < parts_.model->parameters().size()) {
+        grown.insert(static_cast<exchange::Slot>(report.grown));
+      }
     }
   }
+  if (exchanged && layers_due(step)) metrics_.layers(step, layer_records(*parts_.exchange));
+  replan(parts_, step, {grown.begin(), grown.end()}, metrics_);
   if (every(o.run.verify_every) && parts_.schedule->replicas_agree()) verify_replicas(step);
 
   const auto counters = parts_.driver.counters();
   ledger_.end_step(counters.sent_bytes, counters.received_bytes, exchanged);
   metrics_.add(result.times, ledger_.step_sent());
   if (log_due) {
-    metrics_.train({step, loss, result.grad_norm, learning_rate(o.optim, step, o.run.steps, tokens_per_step(o)), residual_norm()}, ledger_);
+    metrics_.train({step, loss, result.grad_norm, learning_rate(o.optim, step, o.run.steps, tokens_per_step()), residual_norm()}, ledger_);
   }
   if (stop && !last) return true;
   if (every(o.eval.every) || last) {
-    const Validation v = evaluate(*parts_.model, parts_.corpus, o.eval, o.data.micro_batch, parts_.driver);
-    val_bpb_ = v.bits_per_byte;
-    metrics_.validation(step, v.loss, v.bits_per_byte);
+    const Scores scores = evaluate(*parts_.model, *parts_.task, o.eval, o.data.micro_batch, parts_.driver);
+    metric_ = parts_.task->metric(scores);
+    metrics_.validation(step, scores.loss, metric_);
   }
   if (every(o.checkpoint.every) || last) save(step);
   return false;
+}
+
+// The first round in each interval.
+bool Loop::layers_due(int64_t step) {
+  const int64_t interval = parts_.options.log.layers_every;
+  if (interval == 0 || step < next_layers_) return false;
+  next_layers_ = (step / interval + 1) * interval;
+  return true;
 }
 
 void Loop::verify_replicas(int64_t step) const {
@@ -173,16 +185,19 @@ double Loop::residual_norm() const {
 
 void Loop::save(int64_t step) {
   if (step == last_saved_) return;
-  const auto start = Clock::now();
+  const Stopwatch watch;
   auto wire_totals = ledger_.state();
   try {
-    parts_.store->save(
-        step, state_at(parts_, step, wire_totals),
-        {parts_.location.directory.filename(), to_hex(hash64(parts_.request.resolved_yaml)), parts_.request.version, parts_.request.config},
-        parts_.options.checkpoint.keep);
+    parts_.store->save(step, state_at(parts_, step, wire_totals),
+                       {parts_.location.directory.filename(),
+                        to_hex(hash64(parts_.request.resolved_yaml)),
+                        parts_.request.version,
+                        parts_.request.config,
+                        {{"plan", parts_.planner->to_text()}}},
+                       parts_.options.checkpoint.keep);
     last_saved_ = step;
     last_save_failed_ = false;
-    metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", seconds_since(start)));
+    metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", watch.seconds()));
   } catch (const CheckpointError& e) {
     last_save_failed_ = true;
     metrics_.event(step, "checkpoint_failed", e.what());
@@ -195,7 +210,7 @@ void Loop::finish() {
   ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
   const auto ratio = ledger_.ratio_total();
   const std::string saving = ratio ? fmt::format("ratio_total {:.1f}", *ratio) : "nothing was sent";
-  metrics_.event(step_, "done", fmt::format("val_bpb {:.4f}, {}", val_bpb_, saving));
+  metrics_.event(step_, "done", fmt::format("{} {:.4f}, {}", metric_.name, metric_.value, saving));
   if (parts_.driver.rank() != 0) return;
   show_sample();
   if (ratio) {
@@ -203,12 +218,13 @@ void Loop::finish() {
     log::info("{}sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: {}", label(),
               human_bytes(static_cast<double>(sent)), steps, human_bytes(ledger_.dense_bytes() * static_cast<double>(steps)), saving);
   }
-  log::info("{}done: val_bpb {:.4f}, run directory {}", label(), val_bpb_, parts_.location.directory.string());
+  log::info("{}done: {} {:.4f}, run directory {}", label(), metric_.name, metric_.value, parts_.location.directory.string());
 }
 
 void Loop::show_sample() const {
-  const Draw draw = Draw(static_cast<uint64_t>(parts_.options.run.seed)).fork("sample");
-  std::string sample = generate(*parts_.model, *parts_.tokenizer, "The ", kSampleTokens, {}, draw);
+  auto shown = parts_.task->sample(*parts_.model);
+  if (!shown) return;
+  std::string& sample = *shown;
   const auto path = parts_.location.directory / "samples" / fmt::format("step-{:08}.txt", step_);
   try {
     write_text(path, sample + "\n");

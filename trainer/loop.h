@@ -23,11 +23,13 @@ class Loop {
   // After a step: what is due of metrics, evaluation, verification and checkpoint. True when the ranks agreed to stop.
   bool after_step(int64_t step, const StepResult& result);
   void save(int64_t step);
+  bool layers_due(int64_t step);
   void verify_replicas(int64_t step) const;
   void finish();
   double residual_norm() const;
+  int64_t tokens_per_step() const { return batches_.global_batch() * parts_.task->facts().sample_tokens; }
   void show_sample() const;
-  const char* label() const { return parts_.corpus.synthetic ? "[synthetic data] " : ""; }
+  const char* label() const { return parts_.task->facts().synthetic ? "[synthetic data] " : ""; }
 
   Parts& parts_;
   TrainBatches batches_;
@@ -35,8 +37,9 @@ class Loop {
   WireLedger ledger_;
   int64_t step_ = 0;  // finished steps
   int64_t last_saved_ = -1;
+  int64_t next_layers_ = 0;
   bool last_save_failed_ = false;
-  double val_bpb_ = 0;  // of the last evaluation
+  Metric metric_;  // of the last evaluation
 };
 
 }  // namespace thinwire::trainer

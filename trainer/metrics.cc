@@ -62,8 +62,13 @@ void WireLedger::restore(const std::array<int64_t, 4>& state) {
 }
 
 Metrics::Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
-                 bool synthetic)
-    : rank_(rank), run_steps_(run_steps), log_every_(log_every), tokens_per_step_(tokens_per_step), synthetic_(synthetic) {
+                 const TaskFacts& facts)
+    : rank_(rank),
+      run_steps_(run_steps),
+      log_every_(log_every),
+      tokens_per_step_(tokens_per_step),
+      synthetic_(facts.synthetic),
+      rate_(facts.rate) {
   if (rank_ != 0) return;
   const auto path = run_directory / "metrics.jsonl";
   file_.open(path, std::ios::app);
@@ -114,20 +119,29 @@ void Metrics::train(const StepRecord& r, const WireLedger& ledger) {
             .dump());
   const auto ms = [&](double StepTimes::*field) { return mean(field) * 1e3; };
   log::info(
-      "{}step {}/{}  loss {:.4f}  gnorm {:.2f}  lr {:.1e}  tok/s {}  step {:.0f}ms (fwd+bwd {:.0f}, encode {:.0f}, wire {:.0f} exposed "
+      "{}step {}/{}  loss {:.4f}  gnorm {:.2f}  lr {:.1e}  {} {}  step {:.0f}ms (fwd+bwd {:.0f}, encode {:.0f}, wire {:.0f} exposed "
       "{:.0f}, opt {:.0f})"
       "  sent {}/step{}  mem {}  eta {}",
-      synthetic_ ? "[synthetic data] " : "", r.step, run_steps_, r.loss, r.grad_norm, r.lr,
+      synthetic_ ? "[synthetic data] " : "", r.step, run_steps_, r.loss, r.grad_norm, r.lr, rate_,
       with_thousands(static_cast<int64_t>(tokens_per_s)), step_s * 1e3, ms(&StepTimes::forward_backward_s), ms(&StepTimes::encode_s),
       ms(&StepTimes::wire_s), ms(&StepTimes::exposed_comm_s), ms(&StepTimes::optimizer_s),
       human_bytes(static_cast<double>(interval.sent_bytes) / steps), ledger.ratio() ? fmt::format(" x{:.1f}", *ledger.ratio()) : "",
       human_bytes(static_cast<double>(mem_bytes)), human_duration(step_s * static_cast<double>(run_steps_ - r.step)));
 }
 
-void Metrics::validation(int64_t step, double loss, double bits_per_byte) {
+void Metrics::validation(int64_t step, double loss, const Metric& metric) {
   if (rank_ != 0) return;
-  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "eval"}, {"step", step}, {"val_loss", loss}, {"val_bpb", bits_per_byte}}.dump());
-  log::info("{}eval {}/{}  val_loss {:.4f}  val_bpb {:.4f}", synthetic_ ? "[synthetic data] " : "", step, run_steps_, loss, bits_per_byte);
+  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "eval"}, {"step", step}, {"val_loss", loss}, {metric.name, metric.value}}.dump());
+  log::info("{}eval {}/{}  val_loss {:.4f}  {} {:.4f}", synthetic_ ? "[synthetic data] " : "", step, run_steps_, loss, metric.name,
+            metric.value);
+}
+
+void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
+  if (rank_ != 0) return;
+  auto layers = nlohmann::ordered_json::array();
+  for (const auto& r : records)
+    layers.push_back({{"name", r.name}, {"codec", r.codec}, {"error", r.error}, {"residual_norm", r.residual_norm}});
+  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "layers"}, {"step", step}, {"layers", layers}}.dump());
 }
 
 void Metrics::event(int64_t step, const std::string& what, const std::string& detail) {

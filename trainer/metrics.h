@@ -6,6 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/task.h"
 
 namespace thinwire::trainer {
 
@@ -19,6 +23,13 @@ struct StepRecord {
   double loss = 0;       // mean over ranks
   double grad_norm = 0;  // before clipping; under local_steps of rank 0's own gradient
   double lr = 0;
+  double residual_norm = 0;
+};
+
+// What one layer's codec left over in the last round, on rank 0.
+struct LayerRecord {
+  std::string name, codec;
+  double error = 0;  // |a - decoded| / |a|, a being what was to be sent; 0 without error feedback
   double residual_norm = 0;
 };
 
@@ -54,15 +65,16 @@ class WireLedger {
 
 class Metrics {
  public:
-  // Appends to run_directory/metrics.jsonl on rank 0; elsewhere everything is silent. `synthetic` marks every console line.
+  // Appends to run_directory/metrics.jsonl on rank 0; elsewhere everything is silent. Synthetic data mark every console line.
   Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
-          bool synthetic);
+          const TaskFacts& facts);
 
   bool due(int64_t step) const { return step == first_step_ || step % log_every_ == 0 || step == run_steps_; }
   void started(int64_t first_step) { first_step_ = first_step; }
   void add(const StepTimes& times, uint64_t sent_bytes);           // every step
   void train(const StepRecord& record, const WireLedger& ledger);  // when due: means over the steps since the last record
-  void validation(int64_t step, double loss, double bits_per_byte);
+  void validation(int64_t step, double loss, const Metric& metric);
+  void layers(int64_t step, const std::vector<LayerRecord>& records);
   void event(int64_t step, const std::string& what, const std::string& detail);
 
  private:
@@ -76,6 +88,7 @@ class Metrics {
   int rank_;
   int64_t run_steps_, log_every_, tokens_per_step_;
   bool synthetic_;
+  std::string rate_;
   int64_t first_step_ = 1;
   std::ofstream file_;
   Interval interval_;

@@ -23,7 +23,7 @@ AdamW::AdamW(const OptimOptions& options, const std::vector<models::Parameter>& 
     moments_.push_back(m);
     Group& group = groups_[parameter.decays ? 0 : 1];
     group.parameters.push_back(parameter.value.detach());  // shares memory, and is no leaf that autograd guards
-    group.gradients.push_back(parameter.value.grad());
+    group.owners.push_back(parameter.value);
     group.first.push_back(m.first);
     group.second.push_back(m.second);
     group.steps.push_back(at::zeros({}, at::kFloat));
@@ -34,8 +34,10 @@ void AdamW::step(int64_t step, double lr) {
   for (auto& group : groups_) {
     if (group.parameters.empty()) continue;
     for (auto& count : group.steps) count.fill_(static_cast<double>(step));
-    at::_fused_adamw_(group.parameters, group.gradients, group.first, group.second, {}, group.steps, lr, options_.betas[0],
-                      options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
+    std::vector<at::Tensor> gradients;
+    for (const auto& owner : group.owners) gradients.push_back(owner.grad());  // a new plan may have moved them
+    at::_fused_adamw_(group.parameters, gradients, group.first, group.second, {}, group.steps, lr, options_.betas[0], options_.betas[1],
+                      group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
   }
 }
 

@@ -27,7 +27,7 @@ class AdamW {
 
  private:
   struct Group {
-    std::vector<at::Tensor> parameters, gradients, first, second, steps;
+    std::vector<at::Tensor> parameters, owners, first, second, steps;  // parameters share the memory of owners, which have the gradients
     double weight_decay;
   };
   OptimOptions options_;

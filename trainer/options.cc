@@ -49,11 +49,12 @@ void describe(config::Section& s, ParallelOptions& o) {
 
 void describe(config::Section& s, EvalOptions& o) {
   s.integer("every", o.every, {0, INT64_MAX}, "steps; 0: only at the end");
-  s.integer("batches", o.batches, {1, 1'000'000}, "of micro_batch windows of the validation split");
+  s.integer("batches", o.batches, {1, 1'000'000}, "of micro_batch sequences or images of the validation split");
 }
 
 void describe(config::Section& s, LogOptions& o) {
   s.integer("every", o.every, {1, INT64_MAX}, "steps between console lines and metrics records");
+  s.integer("layers_every", o.layers_every, {0, INT64_MAX}, "steps between records of each layer's compression error; 0: never");
 }
 
 void describe(config::Section& s, Options& o) {
@@ -68,6 +69,11 @@ void describe(config::Section& s, Options& o) {
   s.section("checkpoint", o.checkpoint, "what stays on disk");
   s.section("eval", o.eval, "validation");
   s.section("log", o.log, "console and metrics.jsonl");
+  s.rule("model.type", [&o]() -> std::optional<std::string> {
+    if (o.model.sees_images() == o.data.images()) return std::nullopt;
+    return fmt::format("{} does not train on data.source {}: llama trains on gcide, text and synthetic, resnet on fashion_mnist",
+                       o.model.type, o.data.source);
+  });
 }
 
 int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
@@ -80,7 +86,8 @@ int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
 }
 
 bool may_change_on_resume(const std::string& key) {
-  constexpr std::array kExact = {"run.steps", "run.name", "run.dir", "run.verify_every", "data.gcide_path"};  // the data's hash is compared
+  constexpr std::array kExact = {"run.steps",        "run.name",        "run.dir",
+                                 "run.verify_every", "data.gcide_path", "data.fashion_mnist_path"};  // the data's hash is compared
   constexpr std::array kSections = {"log.", "eval.", "checkpoint.", "comm."};
   for (const std::string_view exact : kExact) {
     if (key == exact) return true;

@@ -6,7 +6,7 @@
 #include "checkpoint/checkpoint.h"
 #include "comm/options.h"
 #include "config/section.h"
-#include "data/corpus.h"
+#include "data/options.h"
 #include "exchange/options.h"
 #include "models/model.h"
 
@@ -44,12 +44,13 @@ void describe(config::Section& section, ParallelOptions& options);
 
 struct EvalOptions {
   int64_t every = 100;   // steps; 0: only at the end
-  int64_t batches = 20;  // of micro_batch windows, spread over the validation split
+  int64_t batches = 20;  // of micro_batch samples, spread over the validation split
 };
 void describe(config::Section& section, EvalOptions& options);
 
 struct LogOptions {
   int64_t every = 10;
+  int64_t layers_every = 100;
 };
 void describe(config::Section& section, LogOptions& options);
 

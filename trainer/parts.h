@@ -4,11 +4,11 @@
 
 #include "checkpoint/checkpoint.h"
 #include "comm/driver.h"
-#include "data/corpus.h"
-#include "data/tokenizer.h"
+#include "exchange/planner.h"
 #include "exchange/schedule.h"
 #include "models/model.h"
 #include "trainer/optimizer.h"
+#include "trainer/task.h"
 #include "trainer/trainer.h"
 
 namespace thinwire::trainer {
@@ -19,11 +19,11 @@ struct Parts {
   comm::Driver& driver;
   RunLocation location;
   int64_t micro_batches;
-  data::Corpus corpus;
-  std::unique_ptr<data::Tokenizer> tokenizer;
+  std::unique_ptr<Task> task;
   std::unique_ptr<models::Model> model;
   std::unique_ptr<exchange::Exchange> exchange;
   std::unique_ptr<exchange::Schedule> schedule;
+  std::unique_ptr<exchange::Planner> planner;
   std::unique_ptr<AdamW> optimizer;
   std::unique_ptr<checkpoint::Store> store;
   bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
@@ -32,5 +32,7 @@ struct Parts {
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 };
+
+std::vector<at::Tensor> values_of(const models::Model& model);  // its parameters, in order
 
 }  // namespace thinwire::trainer

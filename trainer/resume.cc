@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "exchange/attach.h"
 #include "trainer/run_state.h"
 
 namespace thinwire::trainer {
@@ -28,12 +29,23 @@ void refuse_other_config(const std::map<std::string, std::string>& saved, const 
                   "another run.name",
                   where, join(differences, "\n")));
 }
+void restore_plan(Parts& parts, const checkpoint::RunFacts& facts, const std::string& where) {
+  const auto plan = facts.notes.find("plan");
+  if (plan == facts.notes.end()) return;
+  try {
+    parts.planner->restore(plan->second);
+  } catch (const CorruptData& e) {
+    throw CheckpointError(where + ": " + e.what());
+  }
+  exchange::point_gradients(values_of(*parts.model), *parts.schedule);
+}
 }  // namespace
 
 checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals) {
   auto state = run_state(*parts.model, *parts.optimizer, *parts.schedule, wire_totals);
-  state.numbers = {
-      {"step", step}, {"data/next_sample", step * parts.options.data.global_batch}, {"data/hash", static_cast<int64_t>(parts.corpus.hash)}};
+  state.numbers = {{"step", step},
+                   {"data/next_sample", step * parts.options.data.global_batch},
+                   {"data/hash", static_cast<int64_t>(parts.task->facts().hash)}};
   return state;
 }
 
@@ -48,11 +60,13 @@ Restored resume(Parts& parts) {
     log::info("--resume auto: no checkpoint yet, starting from step 0");
     return restored;
   }
-  refuse_other_config(parts.store->facts(*step).config, parts.request.config,
-                      fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string()));
+  const checkpoint::RunFacts facts = parts.store->facts(*step);
+  const std::string where = fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string());
+  refuse_other_config(facts.config, parts.request.config, where);
+  restore_plan(parts, facts, where);  // which decides what state there is
   auto state = state_at(parts, *step, restored.wire_totals);
   parts.store->load(*step, state);
-  if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.corpus.hash)) {
+  if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.task->facts().hash)) {
     throw CheckpointError(
         fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *step));
   }

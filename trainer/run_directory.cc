@@ -118,7 +118,7 @@ RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
     fs::create_directories(directory);
     RunLock lock(directory);
     if (if_occupied == IfOccupied::overwrite) {
-      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples"})
+      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans"})
         fs::remove_all(directory / ours);
     }
     return lock;

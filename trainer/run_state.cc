@@ -22,14 +22,15 @@ checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, 
     state.tensors.push_back({"model/" + name, DType::f32, shape, memory_of(value), of_parameters});
     state.tensors.push_back({"optim/exp_avg/" + name, DType::f32, shape, memory_of(optimizer.moments()[i].first), of_optimizer});
     state.tensors.push_back({"optim/exp_avg_sq/" + name, DType::f32, shape, memory_of(optimizer.moments()[i].second), of_optimizer});
-    const auto residual = schedule.exchange().residual(static_cast<exchange::Slot>(i));
-    if (!residual.empty())
-      state.tensors.push_back({"residual/" + name, DType::f32, shape, std::as_writable_bytes(residual), Scope::per_rank});
   }
-  for (const auto& piece : schedule.state()) {
-    state.tensors.push_back({"schedule/" + piece.name, DType::f32, parameters[piece.slot].value.sizes().vec(),
-                             std::as_writable_bytes(piece.values), Scope::replicated});
-  }
+  const auto add = [&](const char* owner, const exchange::StatePiece& piece) {
+    const auto shape = piece.slot_shaped ? parameters[piece.slot].value.sizes().vec()
+                                         : std::vector<int64_t>{static_cast<int64_t>(piece.memory.size() / size_of(piece.dtype))};
+    state.tensors.push_back(
+        {owner + piece.name, piece.dtype, shape, piece.memory, piece.same_on_all_ranks ? Scope::replicated : Scope::per_rank});
+  };
+  for (const auto& piece : schedule.exchange().state()) add("exchange/", piece);
+  for (const auto& piece : schedule.state()) add("schedule/", piece);
   state.tensors.push_back({"metrics/wire_totals",
                            DType::i64,
                            {static_cast<int64_t>(totals.size())},

@@ -12,7 +12,7 @@ namespace thinwire::trainer {
 // Spans into the live run: valid while its parts live. `totals` is this rank's WireLedger state.
 //   model/<parameter>                        replicated whenever all ranks hold the same bits
 //   optim/exp_avg/..., optim/exp_avg_sq/...  likewise
-//   residual/<parameter>                     each rank's own
+//   exchange/<piece>/<parameter>             what error feedback and sketches keep: most of it each rank's own
 //   schedule/...                             the schedule's state, replicated
 checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule,
                             std::array<int64_t, 4>& totals);

@@ -9,13 +9,19 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "exchange/attach.h"
-#include "exchange/plan.h"
 #include "trainer/agreement.h"
 #include "trainer/loop.h"
 #include "trainer/parts.h"
+#include "trainer/planning.h"
 #include "trainer/resume.h"
 
 namespace thinwire::trainer {
+
+std::vector<at::Tensor> values_of(const models::Model& model) {
+  std::vector<at::Tensor> values;
+  for (const auto& parameter : model.parameters()) values.push_back(parameter.value);
+  return values;
+}
 
 namespace {
 
@@ -34,21 +40,6 @@ RunLocation agree_on_location(comm::Driver& driver, const Options& options, cons
   location.step = step.empty() ? std::nullopt : std::optional<int64_t>(std::stoll(step));
   on_rank_zero(driver, "looking at the run directory", [&] { check_directory(location.directory, if_occupied(request)); });
   return location;
-}
-
-std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress) {
-  std::vector<exchange::ParameterShape> shapes;
-  for (const auto& parameter : model.parameters()) {
-    const auto [rows, cols] = exchange::rows_cols(parameter.value);
-    shapes.push_back({parameter.name, rows, cols});
-  }
-  return exchange::plan_slots(shapes, compress);
-}
-
-std::vector<at::Tensor> values_of(const models::Model& model) {
-  std::vector<at::Tensor> values;
-  for (const auto& parameter : model.parameters()) values.push_back(parameter.value);
-  return values;
 }
 
 std::vector<std::span<float>> spans_of(const models::Model& model) {
@@ -70,7 +61,7 @@ void write_run_files(const Parts& parts, const comm::Transport& transport, const
                                                                            {"transport", transport.name()},
                                                                            {"params", parts.model->num_parameters()},
                                                                            {"config_hash", to_hex(hash64(request.resolved_yaml))},
-                                                                           {"data_hash", to_hex(parts.corpus.hash)}}
+                                                                           {"data_hash", to_hex(parts.task->facts().hash)}}
                                                             .dump(2) +
                                                         "\n");
 }
@@ -98,8 +89,10 @@ void require_shared_storage(comm::Driver& driver, const std::filesystem::path& d
 // What is likely not meant.
 void warn_of_odd_choices(const Parts& parts) {
   double smallest_delta = 1;
+  bool is_sparse = false;
   for (const auto& slot : parts.exchange->table().slots()) {
-    smallest_delta = std::min(smallest_delta, slot.codec->traits({0, slot.rows, slot.cols}).delta);
+    smallest_delta = std::min(smallest_delta, slot.delta());
+    is_sparse = is_sparse || (slot.traits().combine == compressors::Combine::gather && slot.delta() < 0.5);
   }
   if (parts.driver.rank() != 0) return;
   if (parts.driver.size() == 1 && smallest_delta < 1) {
@@ -107,7 +100,7 @@ void warn_of_odd_choices(const Parts& parts) {
         "there is one rank: nothing crosses a wire, yet codecs lose precision; start with mpirun or parallel.dp, or set "
         "compress.codec=none");
   }
-  if (parts.options.exchange.schedule == "every_step" && smallest_delta < 0.5) {
+  if (parts.options.exchange.schedule == "every_step" && is_sparse) {
     log::warn(
         "a codec leaves out most of every gradient, which trains badly under AdamW; exchange.schedule=local_steps makes it leave out most "
         "of "
@@ -118,6 +111,7 @@ void warn_of_odd_choices(const Parts& parts) {
 // The table at the start: what was understood, and what follows from it.
 void announce(const Parts& parts, const comm::Transport& transport) {
   const Options& o = parts.options;
+  const TaskFacts& task = parts.task->facts();
   const int world = parts.driver.size();
   std::map<std::string, int64_t> elems_by_codec;
   for (const auto& slot : parts.exchange->table().slots())
@@ -130,24 +124,34 @@ void announce(const Parts& parts, const comm::Transport& transport) {
           : "every_step";
   log::info("run        {}", parts.location.directory.string());
   log::info("ranks      {} over {}; threads each: {}", world, transport.name(), o.run.threads);
-  log::info("model      {} with {} parameters, context {}", o.model.type, with_thousands(parts.model->num_parameters()), o.model.context);
-  log::info("data       {}", parts.corpus.description);
-  log::info("batch      {} sequences = {} (ranks) x {} (micro-batches) x {} (sequences); {} tokens per step", o.data.global_batch, world,
-            parts.micro_batches, o.data.micro_batch, with_thousands(o.data.global_batch * o.model.context));
+  log::info("model      {} with {} parameters, {}", o.model.type, with_thousands(parts.model->num_parameters()), task.input);
+  log::info("data       {}", task.description);
+  log::info("batch      {} {} = {} (ranks) x {} (micro-batches) x {} ({}); {} {} per step", o.data.global_batch, task.samples, world,
+            parts.micro_batches, o.data.micro_batch, task.samples, with_thousands(o.data.global_batch * task.sample_tokens), task.units);
   log::info("exchange   {}; buckets: {}; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
             join(codecs, ", "), o.compress.error_feedback.name);
+}
+
+// Ranks of one host get one number.
+std::vector<int> nodes_of(const std::vector<std::string>& hosts) {
+  std::vector<int> nodes;
+  for (const auto& host : hosts) nodes.push_back(static_cast<int>(std::find(hosts.begin(), hosts.end(), host) - hosts.begin()));
+  return nodes;
 }
 
 void build(Parts& parts) {
   const Options& options = parts.options;
   const auto seed = static_cast<uint64_t>(options.run.seed);
-  parts.corpus = data::load_corpus(options.data, seed, options.model.context);
-  parts.tokenizer = data::make_tokenizer(options.data.tokenizer);
-  parts.model = models::make_model(options.model, parts.tokenizer->vocab_size(), seed);
-  exchange::SlotTable table(slots_of(*parts.model, options.compress), options.exchange.bucket_bytes);
-  require_same(parts.driver, {{"data (hash)", to_hex(parts.corpus.hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
+  parts.task = make_task(options);
+  parts.model = models::make_model(options.model, parts.task->facts().num_classes, seed);
+  auto slots = slots_of(*parts.model, options.compress);
+  exchange::SlotTable table(slots, options.exchange.bucket_bytes);
+  require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
   parts.exchange =
-      std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed);
+      std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed,
+                                           options.exchange.hierarchy == "node" ? nodes_of(host_names(parts.driver)) : std::vector<int>());
+  parts.planner =
+      std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
   parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
   exchange::attach(values_of(*parts.model), *parts.schedule, parts.armed);
   parts.optimizer = std::make_unique<AdamW>(options.optim, parts.model->parameters());  // over the gradients just attached

@@ -69,12 +69,12 @@ class Configuration(thinwire.Case):
         self.assert_says(done, "bad.yaml:1:7:", "--set optim.lr=fast", "--set nonsense", "key=value")
 
     def test_an_unknown_codec_transport_or_schedule_lists_those_that_there_are(self):
-        self.refused(USAGE, "compress.codec", "powersgd", "none", "bf16", "topk", settings=["compress.codec=powersgd"])
+        self.refused(USAGE, "compress.codec", "topkk", "none", "bf16", "powersgd", "did you mean 'topk'", settings=["compress.codec=topkk"])
         self.refused(USAGE, "comm.transport", "nccl", "auto", "loopback", "mpi", settings=["comm.transport=nccl"])
         self.refused(USAGE, "exchange.schedule", "every_step", "local_steps", settings=["exchange.schedule=sometimes"])
 
     def test_a_key_that_is_not_built_yet_is_an_error(self):
-        for setting in ("log.tensorboard=true", "parallel.pp=2", "checkpoint.mode=extreme", "compress.plan.method=lgreco"):
+        for setting in ("log.tensorboard=true", "parallel.pp=2", "checkpoint.mode=extreme", "coordinator.bind=here"):
             self.refused(USAGE, setting, settings=[setting])
 
     def test_a_model_whose_shapes_do_not_fit_is_an_error(self):

@@ -43,8 +43,8 @@ class Configs(Case):
             if config.parent.name != "examples":
                 continue
             ranks = [] if "own_text" in config.name else ["parallel.dp=2"]
-            self.train("run.steps=6", "eval.batches=2", *ranks, name=config.stem, config=config)
-            self.assertEqual(self.run_of(config.stem).last_step(), 6)
+            self.train("run.steps=20", "eval.batches=2", *ranks, name=config.stem, config=config)
+            self.assertEqual(self.run_of(config.stem).last_step(), 20)
 
     def test_the_demo_sends_eighty_times_fewer_bytes(self):
         run = self.trained("parallel.dp=2", "run.steps=10", "eval.batches=2", "checkpoint.every=0", name="demo", config=ROOT / "configs" / "quickstart.yaml")

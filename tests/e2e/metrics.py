@@ -213,7 +213,7 @@ class RunFiles(thinwire.Case):
         self.assertEqual(self.run_of().steps_saved(), [18, 20])
         listed = self.thinwire("ckpt", "ls", self.run_of().path).out
         self.assertRegex(listed, r"(?s)\A[^\n]*step-00000018[^\n]*\n[^\n]*step-00000020[^\n]*\n\Z")
-        self.assert_says(self.thinwire("ckpt", "inspect", self.run_of().path), "step-00000020", "model/model.norm.weight", "residual/")
+        self.assert_says(self.thinwire("ckpt", "inspect", self.run_of().path), "step-00000020", "model/model.norm.weight", "exchange/residual/")
 
 
 if __name__ == "__main__":

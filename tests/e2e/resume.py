@@ -31,7 +31,7 @@ class Interrupted(thinwire.Case):
         self.assertRegex(done.out, r"(?m)^resumed from step \d+ in runs/run$")
         self.assertEqual(self.run_of().losses(), undisturbed.losses())
         state, expected = self.run_of().state(30), undisturbed.state(30)
-        self.assertTrue(any(name.startswith("residual/") for _, name in expected))
+        self.assertTrue(any(name.startswith("exchange/residual/") for _, name in expected))
         self.assertEqual([key for key in {**state, **expected} if state.get(key) != expected.get(key)], [])
         return done
 

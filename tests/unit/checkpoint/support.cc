@@ -85,7 +85,7 @@ State Model::state() {
           numbers};
 }
 
-RunFacts some_facts() { return {"trial", "0123456789abcdef", "0.1.0", {{"optim.lr", "0.002"}, {"run.seed", "1"}}}; }
+RunFacts some_facts() { return {"trial", "0123456789abcdef", "0.1.0", {{"optim.lr", "0.002"}, {"run.seed", "1"}}, {}}; }
 
 void save_model(const fs::path& directory, int world, int64_t step, uint64_t seed, int64_t keep) {
   on_ranks(world, [&](comm::Driver& driver) {

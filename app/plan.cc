@@ -1,0 +1,77 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "app/configuration.h"
+#include "app/verbs.h"
+#include "base/error.h"
+#include "config/load.h"
+#include "exchange/plan.h"
+#include "trainer/options.h"
+#include "trainer/planning.h"
+#include "trainer/task.h"
+
+namespace fs = std::filesystem;
+
+namespace thinwire::app {
+
+namespace {
+
+struct PlanArguments {
+  ConfigArguments config;
+  std::string run;
+};
+
+// What the last plan of a run says, as the run wrote it down; nothing when it made none.
+std::optional<fs::path> newest_plan(const fs::path& run) {
+  std::optional<fs::path> newest;
+  if (!fs::is_directory(run / "plans")) return newest;
+  for (const auto& entry : fs::directory_iterator(run / "plans")) {
+    if (!newest || *newest < entry.path()) newest = entry.path();
+  }
+  return newest;
+}
+
+void print_configured(const ConfigArguments& arguments) {
+  trainer::Options options;
+  auto root = config::describe_root(options);
+  load_into(root, arguments);
+  const auto task = trainer::make_task(options);
+  const auto model = models::make_model(options.model, task->facts().num_classes, static_cast<uint64_t>(options.run.seed));
+  const auto slots = trainer::slots_of(*model, options.compress);
+  const int ranks = static_cast<int>(options.parallel.dp.value_or(2));
+  std::fputs(compressors::format_table(exchange::configured_plan(slots, ranks)).c_str(), stdout);
+}
+
+int show_plan(PlanArguments arguments) {
+  if (arguments.run.empty() == arguments.config.files.empty()) {
+    throw ConfigError("name either a run directory (thinwire plan runs/NAME) or a configuration (thinwire plan -c FILE)");
+  }
+  if (!arguments.run.empty()) {
+    if (const auto path = newest_plan(arguments.run)) {
+      std::fputs((config::read_file(*path).yaml).c_str(), stdout);
+      return 0;
+    }
+    const fs::path config = fs::path(arguments.run) / "config.yaml";
+    if (!fs::exists(config)) throw ConfigError(arguments.run + " is no run directory: it has no config.yaml");
+    std::puts("This run has made no plan; as configured:");
+    arguments.config.files.push_back(config.string());
+  }
+  print_configured(arguments.config);
+  return 0;
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, Action& action) {
+  auto* verb =
+      app.add_subcommand("plan", "Shows by layer: the codec, its error where it was measured, bytes, and why it is not compressed");
+  auto arguments = std::make_shared<PlanArguments>();
+  add_config_options(*verb, arguments->config);
+  verb->add_option("run", arguments->run, "run directory: the newest plan that it made");
+  verb->callback([arguments, &action] { action = [arguments] { return show_plan(*arguments); }; });
+}
+
+}  // namespace thinwire::app

@@ -1,0 +1,71 @@
+#include "trainer/planning.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "exchange/attach.h"
+#include "exchange/plan.h"
+#include "trainer/run_directory.h"
+
+namespace thinwire::trainer {
+
+std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress) {
+  std::vector<exchange::ParameterShape> shapes;
+  for (const auto& parameter : model.parameters()) {
+    const auto [rows, cols] = exchange::rows_cols(parameter.value);
+    shapes.push_back({parameter.name, rows, cols});
+  }
+  return exchange::plan_slots(shapes, compress);
+}
+
+namespace {
+
+void announce_plan(Parts& parts, int64_t step, Metrics& metrics) {
+  const compressors::Plan& plan = parts.planner->plan();
+  double bytes = 0, dense_bytes = 0;
+  for (const auto& layer : plan.layers) {
+    bytes += layer.payload_bytes;
+    dense_bytes += 4.0 * static_cast<double>(layer.rows * layer.cols);
+  }
+  const std::string summary = fmt::format("version {}: {} for {} of fp32, {:.1f} times fewer; {:.2f} s", plan.version, human_bytes(bytes),
+                                          human_bytes(dense_bytes), bytes > 0 ? dense_bytes / bytes : 0, parts.planner->last_s());
+  metrics.event(step, "plan", summary);
+  if (parts.driver.rank() != 0) return;
+  log::info("plan {}", summary);
+  try {
+    write_text(parts.location.directory / "plans" / fmt::format("step-{:08}.txt", step), compressors::format_table(plan));
+  } catch (const Error& e) {
+    log::warn("the plan was not written down: {}", e.what());
+  }
+}
+
+}  // namespace
+
+void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown, Metrics& metrics) {
+  const auto version = parts.planner->plan().version;
+  if (!parts.planner->after_step(static_cast<uint64_t>(step), parts.schedule->exchanged(), grown)) return;
+  exchange::point_gradients(values_of(*parts.model), *parts.schedule);
+  if (parts.planner->plan().version != version) announce_plan(parts, step, metrics);
+  for (const exchange::Slot slot : grown) {
+    const std::string& name = parts.exchange->table().slots()[slot].name;
+    metrics.event(step, "dense_fallback", name);
+    if (parts.driver.rank() == 0) {
+      log::warn("the residual of '{}' has outgrown what its codec should leave: it travels dense from now on (compress.fallback)", name);
+    }
+  }
+}
+
+std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange) {
+  std::vector<LayerRecord> records;
+  for (exchange::Slot slot = 0; slot < exchange.norms().size(); ++slot) {
+    const auto& norms = exchange.norms()[slot];
+    const auto& spec = exchange.table().slots()[slot];
+    records.push_back({spec.name, spec.text, norms.offered > 0 ? std::sqrt(norms.residual / norms.offered) : 0, std::sqrt(norms.residual)});
+  }
+  return records;
+}
+
+}  // namespace thinwire::trainer

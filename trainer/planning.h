@@ -1,0 +1,21 @@
+// The plan of codecs while a run goes on: re-made when due, written down for people, and what each layer loses.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "trainer/metrics.h"
+#include "trainer/parts.h"
+
+namespace thinwire::trainer {
+
+// After a step. `grown`: slots that some rank reported (Planner::grown()), the same list on all ranks. A new plan goes to
+// plans/step-N.txt of the run directory, a fallback to the log; both are events of metrics.jsonl.
+void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown, Metrics& metrics);
+
+// The slots of a model's parameters, as configured.
+std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress);
+
+// Of this rank's last compressed round.
+std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange);
+
+}  // namespace thinwire::trainer
