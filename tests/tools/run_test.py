@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PIECES = "".join((ROOT / "tools" / "run" / f"{name}.sh").read_text(encoding="utf-8") for name in ("report", "packages", "torch", "build", "test"))
+PIECES = "".join((ROOT / "tools" / "run" / f"{name}.sh").read_text(encoding="utf-8") for name in ("report", "packages", "torch", "build", "test", "fuzz"))
 
 
 def bash(script, prefix=(), **environment):
@@ -36,14 +36,22 @@ class Verbs(unittest.TestCase):
         return done.returncode, done.stdout + done.stderr
 
     def test_an_unknown_verb_is_a_usage_error_that_lists_the_verbs(self):
-        code, output = self.run_verb("fuzz")
+        code, output = self.run_verb("juggle")
         self.assertEqual(code, 2)
-        for word in ("'fuzz'", "build", "test", "demo", "clean", "help"):
+        for word in ("'juggle'", "build", "test", "fuzz", "bench", "tables", "peers", "demo", "clean", "help"):
             self.assertIn(word, output)
 
     def test_a_verb_refuses_arguments_that_it_would_ignore(self):
         for words in (("build", "quickly"), ("clean", "all"), ("test", "a", "b")):
             self.assertEqual(self.run_verb(*words)[0], 2, words)
+
+    def test_a_table_that_is_not_there_is_refused_before_anything_is_built(self):
+        for verb, known in (("tables", "lgreco-llama"), ("peers", "peers-small")):
+            code, output = self.run_verb(verb, "60", "periodic")
+            self.assertEqual(code, 2, output)
+            self.assertIn("there is no table 'periodic'", output)
+            self.assertIn(known, output)
+            self.assertNotIn("compile", output)
 
     def test_help_is_what_no_verb_means(self):
         self.assertEqual(self.run_verb(), self.run_verb("help"))
@@ -54,6 +62,10 @@ class Packages(unittest.TestCase):
     def test_nothing_is_installed_when_everything_is_there(self):
         code, output = bash("packages=(dpkg); apt-get() { exit 9; }; install_packages\n")
         self.assertEqual((code, output), (0, "[setup] apt packages: all present\n"))
+
+    def test_a_verb_may_ask_for_more_packages(self):
+        code, output = bash("packages=(dpkg); missing_packages dpkg no-such-package; missing_packages dpkg\n")
+        self.assertEqual((code, output), (0, "no-such-package\n"))
 
     def test_without_rights_the_exact_line_is_printed(self):
         nobody = ("setpriv", "--reuid=65534", "--clear-groups") if os.geteuid() == 0 else ()
@@ -113,6 +125,56 @@ class Torch(unittest.TestCase):
         self.assertEqual(code, 0, output)
         self.assertEqual(output.splitlines()[-3:], [".complete", "lib", "unpacked"])
         self.assertEqual(output.count("installing into"), 2, output)  # begun and done, once
+
+
+FAKE_FUZZER = r'''
+install_packages() { :; }; configure() { :; }; compile() { :; }; command() { :; }
+mkdir -p build-fuzz/tests/fuzz
+printf '#!/bin/sh\nexit 0\n' >build-fuzz/tests/fuzz/thinwire_fuzz_corpus
+cat >build-fuzz/tests/fuzz/thinwire_fuzz <<'END'
+#!/bin/bash
+[ "$1" != --list ] || { printf 'good\nbad\nslow\n'; exit; }
+echo "$*" >>arguments
+echo "#12 DONE cov: 34 ft: 56 corp: 7/8b"
+if [ "$1" = --target=slow ]; then echo $$ >slow.pid; exec sleep 600; fi
+if [ "$1" = --target=bad ]; then
+  echo "  what():  broken contract: x"
+  echo "artifact_prefix='build-fuzz/findings/bad-'; Test unit written to build-fuzz/findings/bad-crash-1"
+fi
+echo "stat::number_of_executed_units: 12"
+[ "$1" = --target=good ] || exit 77
+END
+chmod +x build-fuzz/tests/fuzz/*
+'''
+
+
+class Fuzz(unittest.TestCase):
+    def test_a_line_sums_up_each_target(self):
+        code, output = bash(FAKE_FUZZER + "fuzz 5 good; cat arguments\n")
+        self.assertEqual(code, 0, output)
+        self.assertIn("[fuzz] good: 12 executions, 34 edges covered, nothing found\n", output)
+        self.assertIn("-max_total_time=5 ", output)
+
+    def test_a_finding_is_an_error_with_the_command_that_replays_it(self):
+        code, output = bash(FAKE_FUZZER + "fuzz 5 good bad good\n")
+        self.assertEqual(code, 1, output)
+        self.assertIn("bad: 12 executions, 34 edges covered, FOUND: what():  broken contract: x\n", output)
+        self.assertIn("replay: build-fuzz/tests/fuzz/thinwire_fuzz --target=bad build-fuzz/findings/bad-crash-1\n", output)
+        self.assertIn("1 of 3 targets found something", output)
+        self.assertEqual(output.count("nothing found"), 2, output)
+
+    def test_what_cannot_be_fuzzed_is_a_usage_error(self):
+        for words, message in (("0", "at least 1"), ("5 worse", "no target 'worse'. The targets are good bad slow")):
+            code, output = bash(FAKE_FUZZER + f"fuzz {words}\n")
+            self.assertEqual(code, 2, output)
+            self.assertIn(message, output)
+
+    def test_the_end_of_the_verb_ends_its_fuzzers(self):
+        code, output = bash(FAKE_FUZZER + '''(fuzz 5 slow) & verb=$!
+            until [ -s slow.pid ]; do sleep 0.05; done
+            kill $verb; wait $verb || true
+            for _ in $(seq 200); do kill -0 "$(cat slow.pid)" 2>/dev/null || { echo gone; exit; }; sleep 0.05; done\n''')
+        self.assertEqual((code, output.splitlines()[-1]), (0, "gone"), output)
 
 
 class Report(unittest.TestCase):

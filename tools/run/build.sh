@@ -53,6 +53,6 @@ parallel_jobs() {
 
 clean() {
   local preset
-  for preset in release debug "${sanitizer_presets[@]}"; do rm -rf "$(tree_of "$preset")"; done
+  for preset in release debug fuzz "${sanitizer_presets[@]}"; do rm -rf "$(tree_of "$preset")"; done
   say clean "build trees removed; runs/ and LibTorch ($torch_home) are kept"
 }

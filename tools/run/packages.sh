@@ -4,21 +4,22 @@
 packages=(
   g++ cmake ninja-build pkg-config git
   libopenmpi-dev openmpi-bin
-  libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev
+  libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev libhwy-dev libhtscodecs-dev
   libgtest-dev libgmock-dev
-  dict-gcide
+  dict-gcide dataset-fashion-mnist
   python3 python3-venv ca-certificates
 )
 tools_of_packages=(g++ cmake ninja pkg-config git mpirun python3)
 
-# Asks dpkg first: with everything in place no network is touched and no rights are needed.
+# install_packages [PACKAGE...]: these too, which only some verbs need. Asks dpkg first: with everything in place no network is touched and
+# no rights are needed.
 install_packages() {
   local missing=()
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     check_tools_by_name
     return
   fi
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "${packages[@]}" "$@")
   if ((${#missing[@]} == 0)); then
     say setup "apt packages: all present"
     return
@@ -36,7 +37,7 @@ install_packages() {
 
 missing_packages() {
   local package
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s\n' "$package"
   done

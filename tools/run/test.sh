@@ -1,23 +1,23 @@
 # The tests. ctest's summary of the release tree comes last, after everything else has passed.
 # shellcheck shell=bash
 
-tsan_rooms=(comm exchange checkpoint)  # the rooms with threads
+tsan_tests=(unit/comm unit/exchange unit/checkpoint)  # of the rooms with threads
 quiet_lines='^( *Start +[0-9]+: | *[0-9]+/[0-9]+ Test +#[0-9]+: .*(Passed|Skipped|Disabled))|^(Internal ctest changing|Test project )|^$'
 summary_line='^[0-9]+% tests passed'
 
 # test_all [PATTERN]
 test_all() {
   (($# <= 1)) || fail 2 run "test takes one pattern, but got: $*"
-  local began=$SECONDS log=build/log/test.log chosen=() rooms
+  local began=$SECONDS log=build/log/test.log chosen=() tests
   (($# == 0)) || chosen+=(-R "$1")
   build
   run_ctest build "$log" "${chosen[@]}"
   if (($# == 0)); then
     configure asan
     configure tsan
-    mapfile -t rooms < <(rooms_with_tests)
-    sanitize asan "${rooms[@]}"
-    sanitize tsan "${tsan_rooms[@]}"
+    mapfile -t tests < <(tests_of_cores)
+    sanitize asan "${tests[@]}"
+    sanitize tsan "${tsan_tests[@]}"
   else
     say test "sanitizer trees: left out, because a pattern was given"
   fi
@@ -44,18 +44,19 @@ run_ctest() {
 hold_summary() { thin_out "$quiet_lines" "$1" | sed -uE "/$summary_line/,\$d"; }
 passed_in() { sed -nE 's/^100% tests passed, 0 tests failed out of ([0-9]+)/\1/p' "$1"; }
 
-# The rooms with tests that a sanitizer tree has: the LibTorch-free ones.
-rooms_with_tests() {
+# What a sanitizer tree tests: the LibTorch-free rooms, and what fuzzing left.
+tests_of_cores() {
   local folder
-  for folder in build-asan/tests/unit/*/; do basename "$folder"; done
+  for folder in build-asan/tests/unit/*/; do echo "unit/$(basename "$folder")"; done
+  echo fuzz
 }
 
-# sanitize PRESET ROOM...: builds and runs the unit tests of these rooms, and nothing else of the tree.
+# sanitize PRESET FOLDER...: builds and runs the tests of these folders of tests/, and nothing else of the tree.
 sanitize() {
   local preset=$1 tree
   tree=$(tree_of "$preset")
   shift
-  local folders=("${@/#/tests/unit/}")
+  local folders=("${@/#/tests/}")
   compile "$preset" "${folders[@]/%//all}"
   mkdir -p "$tree/chosen"
   printf 'subdirs("%s")\n' "${folders[@]/#/$PWD/$tree/}" >"$tree/chosen/CTestTestfile.cmake"
