@@ -15,30 +15,86 @@ double learning_rate(const OptimOptions& o, int64_t step, int64_t run_steps, int
   return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
 }
 
-AdamW::AdamW(const OptimOptions& options, const std::vector<models::Parameter>& parameters) : options_(options) {
-  groups_.push_back({{}, {}, {}, {}, {}, options.weight_decay});
-  groups_.push_back({{}, {}, {}, {}, {}, 0.0});
-  for (const auto& parameter : parameters) {
-    const Moments m{at::zeros_like(parameter.value.detach()), at::zeros_like(parameter.value.detach())};
-    moments_.push_back(m);
-    Group& group = groups_[parameter.decays ? 0 : 1];
-    group.parameters.push_back(parameter.value.detach());  // shares memory, and is no leaf that autograd guards
-    group.owners.push_back(parameter.value);
-    group.first.push_back(m.first);
-    group.second.push_back(m.second);
-    group.steps.push_back(at::zeros({}, at::kFloat));
+Optimizer::Optimizer(const std::vector<std::string>& names, const std::vector<models::Parameter>& parameters) : parameters_(parameters) {
+  for (const auto& name : names) {
+    memory_.push_back({name, {}});
+    for (const auto& parameter : parameters) memory_.back().of_parameter.push_back(at::zeros_like(parameter.value.detach()));
   }
 }
 
-void AdamW::step(int64_t step, double lr) {
-  for (auto& group : groups_) {
-    if (group.parameters.empty()) continue;
-    for (auto& count : group.steps) count.fill_(static_cast<double>(step));
-    std::vector<at::Tensor> gradients;
-    for (const auto& owner : group.owners) gradients.push_back(owner.grad());  // a new plan may have moved them
-    at::_fused_adamw_(group.parameters, gradients, group.first, group.second, {}, group.steps, lr, options_.betas[0], options_.betas[1],
-                      group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
+std::vector<std::vector<size_t>> Optimizer::groups_by_decay() const {
+  std::vector<std::vector<size_t>> groups(2);
+  for (size_t i = 0; i < parameters_.size(); ++i) groups[parameters_[i].decays ? 0 : 1].push_back(i);
+  std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  return groups;
+}
+
+namespace {
+
+std::vector<at::Tensor> chosen(const std::vector<at::Tensor>& tensors, const std::vector<size_t>& indices) {
+  std::vector<at::Tensor> some;
+  for (const size_t i : indices) some.push_back(tensors[i]);
+  return some;
+}
+
+// What the fused kernels want of a group, beside what is remembered. Values share memory and are no leaves that autograd guards;
+// gradients are looked up at every step, since a new plan may have moved them.
+struct Operands {
+  std::vector<at::Tensor> values, gradients;
+  double weight_decay;
+};
+Operands operands(const std::vector<models::Parameter>& parameters, const std::vector<size_t>& group, const OptimOptions& options) {
+  Operands found{{}, {}, parameters[group.front()].decays ? options.weight_decay : 0.0};
+  for (const size_t i : group) {
+    found.values.push_back(parameters[i].value.detach());
+    found.gradients.push_back(parameters[i].value.grad());
   }
+  return found;
+}
+
+class AdamW final : public Optimizer {
+ public:
+  AdamW(const OptimOptions& options, const std::vector<models::Parameter>& parameters)
+      : Optimizer({"exp_avg", "exp_avg_sq"}, parameters), options_(options) {}
+
+  void step(int64_t step, double lr) override {
+    for (const auto& group : groups_by_decay()) {
+      const auto [values, gradients, weight_decay] = operands(parameters_, group, options_);
+      const auto first = chosen(memory_[0].of_parameter, group), second = chosen(memory_[1].of_parameter, group);
+      const std::vector<at::Tensor> steps(group.size(), at::full({}, static_cast<double>(step), at::kFloat));
+      at::_fused_adamw_(values, gradients, first, second, {}, steps, lr, options_.betas[0], options_.betas[1], weight_decay, options_.eps,
+                        /*amsgrad=*/false, /*maximize=*/false, {}, {});
+    }
+  }
+
+ private:
+  OptimOptions options_;
+};
+
+class Sgd final : public Optimizer {
+ public:
+  Sgd(const OptimOptions& options, const std::vector<models::Parameter>& parameters)
+      : Optimizer(options.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>(), parameters),
+        options_(options) {}
+
+  void step(int64_t, double lr) override {
+    for (const auto& group : groups_by_decay()) {
+      const auto [values, gradients, weight_decay] = operands(parameters_, group, options_);
+      const auto momentum = memory_.empty() ? std::vector<at::Tensor>() : chosen(memory_[0].of_parameter, group);
+      at::_fused_sgd_(values, gradients, momentum, weight_decay, options_.momentum, lr, /*dampening=*/0, options_.nesterov,
+                      /*maximize=*/false, /*is_first_step=*/false, {}, {});  // from 0, the first step is like any other
+    }
+  }
+
+ private:
+  OptimOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimOptions& options, const std::vector<models::Parameter>& parameters) {
+  if (options.name == "sgd") return std::make_unique<Sgd>(options, parameters);
+  return std::make_unique<AdamW>(options, parameters);
 }
 
 double clip_global_norm(std::span<float> gradients, double limit) {

@@ -1,8 +1,10 @@
-// AdamW with LibTorch's fused kernel, the learning-rate schedule, and clipping by the global norm.
+// What turns gradients into new parameters, with LibTorch's fused kernels; the learning-rate schedule, and clipping by the global norm.
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "models/model.h"
@@ -13,27 +15,33 @@ namespace thinwire::trainer {
 // Learning rate of step 1..run_steps: linear to lr over the warm-up, then cosine to final_lr * lr at the last step, or constant.
 double learning_rate(const OptimOptions& options, int64_t step, int64_t run_steps, int64_t tokens_per_step);
 
-// Decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101), bias correction by the step number, fp32 state.
-class AdamW {
+class Optimizer {
  public:
-  AdamW(const OptimOptions& options, const std::vector<models::Parameter>& parameters);
+  virtual ~Optimizer() = default;
   // Applies parameter.grad(), which must be defined. `step` counts from 1.
-  void step(int64_t step, double lr);
+  virtual void step(int64_t step, double lr) = 0;
 
-  struct Moments {  // of parameter i, in the order given
-    at::Tensor first, second;
+  // What it remembers: under one name, a tensor of each parameter's shape, in the order given. Checkpoints keep it as
+  // optim/<name>/<parameter>.
+  struct Memory {
+    std::string name;
+    std::vector<at::Tensor> of_parameter;
   };
-  const std::vector<Moments>& moments() const { return moments_; }
+  const std::vector<Memory>& memory() const { return memory_; }
 
- private:
-  struct Group {
-    std::vector<at::Tensor> parameters, owners, first, second, steps;  // parameters share the memory of owners, which have the gradients
-    double weight_decay;
-  };
-  OptimOptions options_;
-  std::vector<Moments> moments_;
-  std::vector<Group> groups_;  // with and without weight decay
+ protected:
+  Optimizer(const std::vector<std::string>& names, const std::vector<models::Parameter>& parameters);  // all zero
+  // The indices of the parameters that decay, and of the others: they go through the kernels as two groups.
+  std::vector<std::vector<size_t>> groups_by_decay() const;
+  std::vector<models::Parameter> parameters_;
+  std::vector<Memory> memory_;
 };
+
+// By options.name, over these parameters; those that do not decay have a weight decay of 0.
+//   adamw  decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2), bias correction by the step number
+//   sgd    g += weight_decay * w;  u = momentum * u + g;  w -= lr * u, or lr * (g + momentum * u) with nesterov: PyTorch's form of
+//          Polyak's momentum and of Sutskever et al., ICML 2013
+std::unique_ptr<Optimizer> make_optimizer(const OptimOptions& options, const std::vector<models::Parameter>& parameters);
 
 // Scales the flat gradients so that their norm is at most `limit` (0: never); returns the norm before. In double, in one order.
 double clip_global_norm(std::span<float> gradients, double limit);

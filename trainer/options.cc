@@ -32,11 +32,13 @@ void describe(config::Section& s, RunOptions& o) {
 }
 
 void describe(config::Section& s, OptimOptions& o) {
-  s.choice("name", o.name, {"adamw"}, "optimiser");
+  s.choice("name", o.name, {"adamw", "sgd"}, "optimiser");
   s.real("lr", o.lr, {0, 1e30}, "peak learning rate");
   s.reals("betas", o.betas, 2, {0, 0.9999999}, "decay of AdamW's two moments");
   s.real("eps", o.eps, {0, 1}, "of AdamW");
-  s.real("weight_decay", o.weight_decay, {0, 100}, "on matrices; norms do not decay");
+  s.real("momentum", o.momentum, {0, 0.9999999}, "of sgd; 0: none");
+  s.boolean("nesterov", o.nesterov, "sgd: with a look ahead");
+  s.real("weight_decay", o.weight_decay, {0, 100}, "on matrices; norms do not decay. adamw: decoupled; sgd: added to the gradient");
   s.real("clip", o.clip, {0, 1e30}, "largest global gradient norm; 0: no clipping");
   s.amount("warmup", o.warmup, "linear from 0");
   s.choice("schedule", o.schedule, {"cosine", "constant"}, "after warm-up");

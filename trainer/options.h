@@ -25,10 +25,12 @@ struct RunOptions {
 void describe(config::Section& section, RunOptions& options);
 
 struct OptimOptions {
-  std::string name = "adamw";
+  std::string name = "adamw";  // adamw | sgd
   double lr = 1e-3;
   std::vector<double> betas = {0.9, 0.95};
   double eps = 1e-8;
+  double momentum = 0.9;
+  bool nesterov = false;
   double weight_decay = 0.1;
   double clip = 1.0;  // global norm; 0: off
   config::Amount warmup{config::Amount::Unit::fraction, 0.1};

@@ -24,7 +24,7 @@ struct Parts {
   std::unique_ptr<exchange::Exchange> exchange;
   std::unique_ptr<exchange::Schedule> schedule;
   std::unique_ptr<exchange::Planner> planner;
-  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<checkpoint::Store> store;
   bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
 

@@ -14,7 +14,7 @@ namespace thinwire::trainer {
 //   optim/exp_avg/..., optim/exp_avg_sq/...  likewise
 //   exchange/<piece>/<parameter>             what error feedback and sketches keep: most of it each rank's own
 //   schedule/...                             the schedule's state, replicated
-checkpoint::State run_state(const models::Model& model, const AdamW& optimizer, exchange::Schedule& schedule,
+checkpoint::State run_state(const models::Model& model, const Optimizer& optimizer, exchange::Schedule& schedule,
                             std::array<int64_t, 4>& totals);
 
 }  // namespace thinwire::trainer

@@ -100,7 +100,7 @@ void warn_of_odd_choices(const Parts& parts) {
         "there is one rank: nothing crosses a wire, yet codecs lose precision; start with mpirun or parallel.dp, or set "
         "compress.codec=none");
   }
-  if (parts.options.exchange.schedule == "every_step" && is_sparse) {
+  if (parts.options.exchange.schedule == "every_step" && parts.options.optim.name == "adamw" && is_sparse) {
     log::warn(
         "a codec leaves out most of every gradient, which trains badly under AdamW; exchange.schedule=local_steps makes it leave out most "
         "of "
@@ -154,7 +154,7 @@ void build(Parts& parts) {
       std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
   parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
   exchange::attach(values_of(*parts.model), *parts.schedule, parts.armed);
-  parts.optimizer = std::make_unique<AdamW>(options.optim, parts.model->parameters());  // over the gradients just attached
+  parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
   parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver);
 }
 

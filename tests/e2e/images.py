@@ -68,6 +68,22 @@ log: {every: 1}
         self.assertTrue(any(name.startswith("exchange/residual/layer1") for _, name in whole.state(30)))
         self.assertEqual(self.run_of().state(30), whole.state(30))
 
+    def test_sgd_under_ef21_sgdm_learns_and_resumes_bit_for_bit(self):
+        """Gradients by top-k, an estimate of their momentum as feedback, and plain SGD: the momentum is built in."""
+        settings = ("optim.name=sgd", "optim.lr=0.2", "optim.momentum=0", "exchange.schedule=every_step", "compress.error_feedback.name=ef21_sgdm",
+                    "compress.error_feedback.beta=10%")
+        whole = self.trained(*settings, name="whole")
+        self.assertLess(whole.losses()[30], 0.8 * whole.losses()[1])
+        self.train(*settings)
+        for step in (28, 30):
+            shutil.rmtree(self.run_of().checkpoint(step))
+        self.assert_says(self.train(*settings, options=["--resume", "auto"]), "resumed from step 21")
+        self.assertEqual(self.run_of().losses(), whole.losses())
+        names = {name for _, name in whole.state(30) if name.startswith("optim/")}
+        self.assertEqual(names, set())  # without a momentum of its own it remembers nothing
+        self.assertTrue(any(name.startswith("exchange/feedback_momentum/") for _, name in whole.state(30)))
+        self.assertEqual(self.run_of().state(30), whole.state(30))
+
     def test_ranks_see_what_one_rank_sees_in_micro_batches(self):
         """Sums of two are the same in any order: two ranks of one micro-batch each equal one rank of two."""
         settings = (*thinwire.UNCOMPRESSED, "run.steps=10", "data.global_batch=8", "optim.clip=0")

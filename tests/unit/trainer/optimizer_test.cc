@@ -58,8 +58,19 @@ struct ScalarAdamW {
   }
 };
 
-TEST(AdamW, FollowsTheFormulaAndDecaysMatricesOnly) {
-  const auto o = options(0.01);
+// PyTorch's documentation of SGD, in double.
+struct ScalarSgd {
+  double u = 0;
+  double step(int, double w, double g, double lr, double decay, const OptimOptions& o) {
+    g += decay * w;
+    u = o.momentum * u + g;
+    return w - lr * (o.nesterov ? g + o.momentum * u : u);
+  }
+};
+
+// Five steps of two parameters, one of which decays, beside the model of each element.
+template <class Scalar>
+void expect_formula(const OptimOptions& o) {
   const std::vector<float> start = {0.5f, -2.0f};
   std::vector<models::Parameter> parameters;
   for (const bool decays : {true, false}) {
@@ -67,8 +78,8 @@ TEST(AdamW, FollowsTheFormulaAndDecaysMatricesOnly) {
     value.mutable_grad() = at::zeros({2});
     parameters.push_back({decays ? "matrix" : "norm", value, decays});
   }
-  AdamW optimizer(o, parameters);
-  ScalarAdamW model[2][2];
+  const auto optimizer = make_optimizer(o, parameters);
+  Scalar model[2][2];
   double expected[2][2] = {{0.5, -2.0}, {0.5, -2.0}};
   for (int t = 1; t <= 5; ++t) {
     for (int p = 0; p < 2; ++p) {
@@ -78,11 +89,38 @@ TEST(AdamW, FollowsTheFormulaAndDecaysMatricesOnly) {
         expected[p][i] = model[p][i].step(t, expected[p][i], g, 0.01 * t, p == 0 ? o.weight_decay : 0, o);
       }
     }
-    optimizer.step(t, 0.01 * t);
+    optimizer->step(t, 0.01 * t);
   }
   for (int p = 0; p < 2; ++p) {
     for (int i = 0; i < 2; ++i) EXPECT_NEAR(parameters[static_cast<size_t>(p)].value.data_ptr<float>()[i], expected[p][i], 2e-6);
   }
+}
+
+TEST(AdamW, FollowsTheFormulaAndDecaysMatricesOnly) { expect_formula<ScalarAdamW>(options(0.01)); }
+
+TEST(Sgd, FollowsTheFormulaWithAndWithoutMomentum) {
+  for (const double momentum : {0.0, 0.9}) {
+    auto o = options(0.01);
+    o.name = "sgd";
+    o.momentum = momentum;
+    expect_formula<ScalarSgd>(o);
+    o.nesterov = true;
+    expect_formula<ScalarSgd>(o);
+  }
+}
+
+TEST(Optimizer, RemembersByNameWhatCheckpointsKeep) {
+  const std::vector<models::Parameter> parameters = {{"w", at::ones({2, 3}), true}};
+  auto o = options(1);
+  EXPECT_EQ(make_optimizer(o, parameters)->memory().size(), 2u);
+  EXPECT_EQ(make_optimizer(o, parameters)->memory()[1].name, "exp_avg_sq");
+  o.name = "sgd";
+  const auto sgd = make_optimizer(o, parameters);
+  ASSERT_EQ(sgd->memory().size(), 1u);
+  EXPECT_EQ(sgd->memory()[0].name, "momentum_buffer");
+  EXPECT_EQ(sgd->memory()[0].of_parameter[0].sizes(), at::IntArrayRef({2, 3}));
+  o.momentum = 0;
+  EXPECT_TRUE(make_optimizer(o, parameters)->memory().empty());
 }
 
 }  // namespace
