@@ -13,6 +13,8 @@ namespace thinwire::app {
 
 using Action = std::function<int()>;  // set by the verb that was chosen
 
+void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of these; ConfigError where argv[1] names none
+
 void add_train(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify
 void add_config(CLI::App& app, Action& action);       // config print | docs

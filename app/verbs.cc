@@ -1,0 +1,32 @@
+#include "app/verbs.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace thinwire::app {
+
+namespace {
+// CLI11 would only say that a verb is missing.
+void refuse_unknown_verb(const CLI::App& app, const char* given) {
+  std::vector<std::string> verbs;
+  for (const auto* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
+  if (given[0] == '-' || std::find(verbs.begin(), verbs.end(), given) != verbs.end()) return;
+  throw ConfigError(fmt::format("unknown verb '{}'{}; the verbs are {}", given, did_you_mean(given, verbs), join(verbs, ", ")));
+}
+}  // namespace
+
+void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
+  add_train(app, argc, argv, action);
+  add_checkpoints(app, action);
+  add_config(app, action);
+  add_plan(app, action);
+  add_version(app, action);
+  if (argc > 1) refuse_unknown_verb(app, argv[1]);
+}
+
+}  // namespace thinwire::app
