@@ -7,7 +7,8 @@
 
 namespace thinwire::compressors {
 
-// Encodes a = decay * residual + scale * x, each product and the sum rounded to fp32 in that order, and leaves residual = a - decoded.
+// Encodes a = decay * residual + scale * x, each product and the sum rounded to fp32 in that order, and leaves residual = a - decoded
+// (at most the largest fp32).
 // Without a residual, a = scale * x and the error is dropped. `x` and `residual` may not overlap.
 struct In {
   const float* x = nullptr;

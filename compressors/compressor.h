@@ -41,6 +41,8 @@ struct Traits {
   // above the smallest fp32 denormal, so that tiny elements are lost.
   double delta = 0;
   double error_floor = 0;
+  // |a - decoded|^2 is expected to be above |a|^2, as of an unbiased codec at a low density: a residual would grow without bound.
+  bool expands = false;
 };
 
 struct Context {

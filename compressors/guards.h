@@ -2,6 +2,8 @@
 //
 // Free functions without state. A codec calls require_finite() first in encode() and require_length() first in decode_add().
 #pragma once
+#include <algorithm>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -11,6 +13,13 @@ namespace thinwire::compressors {
 
 // Elements [begin, begin + a.size()) of a = decay * residual + scale * x, rounded as In says. `a` may not overlap the inputs.
 void accumulate(const In& in, size_t begin, std::span<float> a);
+
+// What of a finite element is left beside a finite value: a - decoded, at most the largest fp32, since an infinite residual would never
+// leave.
+inline float left_of(float a, float decoded) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  return std::clamp(a - decoded, -kLargest, kLargest);
+}
 
 // NonFiniteError that names the first element of a that is NaN or infinite. The sum counts: two finite inputs may overflow in it.
 void require_finite(Layer layer, const In& in);

@@ -4,7 +4,7 @@ namespace thinwire::exchange {
 
 void describe(config::Section& s, OuterOptions& o) {
   s.choice("name", o.name, {"sgd", "nesterov"}, "outer optimiser of local_steps; nesterov is DiLoCo's");
-  s.real("lr", o.lr, {0, 100}, "outer learning rate");
+  s.real("lr", o.lr, {1e-6, 100}, "outer learning rate");
   s.real("momentum", o.momentum, {0, 1}, "of nesterov");
 }
 
@@ -23,7 +23,7 @@ void describe(config::Section& s, FeedbackOptions& o) {
   s.choice("name", o.name, {"none", "ef14", "ef21", "ef21_sgdm", "econtrol"}, "what happens to what compression left out");
   s.fraction("decay", o.decay, {0, 1}, "ef14: what remains of the residual at each round");
   s.choice("state", o.state, {"fp32", "int8"}, "ef14: how residuals rest in memory; int8 takes a quarter");
-  s.fraction("beta", o.beta, {0, 1}, "ef21_sgdm: weight of the new gradient in the momentum");
+  s.fraction("beta", o.beta, {1e-6, 1}, "ef21_sgdm: weight of the new gradient in the momentum");
   s.real_or_auto("eta", o.eta, {0, 1}, "econtrol: gain of the residual; auto: the contraction that the codec guarantees");
   s.choice("start", o.start, {"dense", "zero"},
            "ef21, ef21_sgdm, econtrol: the first exchange goes dense and becomes the estimates, or they start at zero");

@@ -54,6 +54,21 @@ void set_combine(SlotSpec& slot, const CompressOptions& options) {
   }
 }
 
+namespace {
+// Of a codec that somebody chose; a plan may mix in others, whose payloads then go to everyone.
+void require_combine(const SlotSpec& slot, const CompressOptions& options) {
+  if (options.combine != "reencode" || slot.combine() != compressors::Combine::gather) return;
+  throw ConfigError("compress.combine: '" + slot.name + "' travels by '" + slot.text +
+                    "', whose payload covers a whole layer and cannot be cut among owners; use combine: auto, or topk of chunks");
+}
+
+void require_contracting(const SlotSpec& slot, const CompressOptions& options) {
+  if (!slot.traits().expands || options.error_feedback.name == "none") return;
+  throw ConfigError("compress.error_feedback: '" + slot.name + "' travels by '" + slot.text + "', which enlarges what it sends: under " +
+                    options.error_feedback.name + " its residual would grow without bound; set error_feedback: none");
+}
+}  // namespace
+
 std::vector<SlotSpec> plan_slots(const std::vector<ParameterShape>& parameters, const CompressOptions& options) {
   SharedCodecs codecs;
   const compressors::CodecChoice dense;
@@ -75,6 +90,8 @@ std::vector<SlotSpec> plan_slots(const std::vector<ParameterShape>& parameters, 
       codecs.give(slot, options.choice);
     }
     set_combine(slot, options);
+    require_combine(slot, options);
+    require_contracting(slot, options);
     slots.push_back(std::move(slot));
   }
   return slots;

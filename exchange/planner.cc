@@ -1,14 +1,13 @@
 #include "exchange/planner.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <sstream>
 
 #include "base/hash.h"
 #include "base/stopwatch.h"
 #include "comm/collectives.h"
 #include "compressors/plan/speed.h"
+#include "exchange/planner_state.h"
 
 namespace thinwire::exchange {
 
@@ -18,14 +17,27 @@ using compressors::Plan;
 
 namespace {
 
-// What error feedback may pile up at most, in multiples of the largest input: |e'| <= q (decay |e| + |x|) with q = sqrt(1 - delta) gives
-// |e| <= q / (1 - q decay) max |x|. Four times that is a codec that does not keep its word; without a word, a hundred times the input.
-double residual_limit(const SlotSpec& slot, double decay) {
-  constexpr double kSlack = 4, kWithoutBound = 100;
-  const double delta = slot.delta();
-  if (delta <= 0) return kWithoutBound;
-  const double q = std::sqrt(std::max(0.0, 1 - delta));
-  return std::max(kWithoutBound, kSlack * q / (1 - q * decay));
+// How far a residual is beyond its bound; above 1, its codec does not keep its word. |e'| <= q (decay |e| + |x|) with q = sqrt(1 - delta)
+// gives |e| <= q / (1 - q decay) max |x|, of which four times is allowed, and a hundred in any case. Where no delta is guaranteed, the
+// share of the bytes that is sent stands in for it: that is what random-k keeps on average. EControl's residual is an integral, which noise
+// alone makes as large as 1 / sqrt(eta); eta times it is what counts.
+double beyond_bound(const SlotSpec& slot, const FeedbackOptions& feedback, const SlotNorms& norms) {
+  constexpr double kSlack = 4, kLeast = 100;
+  if (norms.largest_input == 0) return 0;
+  const double sent_share = compressors::payload_bytes(slot.traits()) / (4.0 * static_cast<double>(slot.elems()));
+  const double q = std::sqrt(1 - std::min(1.0, slot.delta() > 0 ? slot.delta() : sent_share));
+  const double decay = feedback.name == "ef14" ? feedback.decay : 1;
+  const double gain = feedback.name == "econtrol" ? feedback.eta.value_or(slot.delta()) : 1;
+  return gain * std::sqrt(norms.residual / norms.largest_input) / std::max(kLeast, kSlack * q / (1 - q * decay));
+}
+
+// In the plan that was in force when the slot fell back; the next one knows it from the start.
+void note_fallback(compressors::PlannedLayer& layer, const SlotSpec& dense, int senders) {
+  layer.choice = dense.text;
+  layer.why_dense = dense.why_dense;
+  layer.squared_error = 0;
+  layer.payload_bytes = compressors::payload_bytes(dense.traits());
+  layer.wire_bytes = compressors::wire_bytes(dense.combine(), layer.payload_bytes, std::max(2, senders));
 }
 
 void require_same_hash(comm::Driver& driver, uint64_t hash) {
@@ -50,54 +62,6 @@ void require_contractions(const compressors::CandidateSet& set, const std::vecto
           candidate.text + ", which guarantees none for '" + slots[slot].name + "'; set compress.error_feedback.eta");
     }
   }
-}
-
-// What Planner::to_text() says.
-struct Saved {
-  uint64_t next_step = 0, sampling = 0, rounds = 0;
-  std::map<Slot, std::string> fallbacks;
-  Plan plan;
-};
-
-[[noreturn]] void corrupt(const std::string& what) { throw CorruptData("the saved plan: " + what); }
-
-std::string take_line(std::string_view& text) {
-  const size_t end = text.find('\n');
-  if (end == std::string_view::npos) corrupt("its last line is cut");
-  const std::string line(text.substr(0, end));
-  text.remove_prefix(end + 1);
-  return line;
-}
-
-uint64_t take_number(std::string_view& line) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), number);
-  const auto taken = static_cast<size_t>(end - line.data());
-  if (error != std::errc() || (taken < line.size() && line[taken] != ' '))
-    corrupt("no number begins '" + std::string(line) + "'");
-  line.remove_prefix(std::min(line.size(), taken + 1));
-  return number;
-}
-
-Saved parse(std::string_view text, size_t num_slots) {
-  if (take_line(text) != "planner 1") corrupt("not of a form that this program reads");
-  Saved saved;
-  const std::string head = take_line(text);
-  std::string_view numbers = head;
-  saved.next_step = take_number(numbers);
-  saved.sampling = take_number(numbers);
-  saved.rounds = take_number(numbers);
-  const uint64_t count = take_number(numbers);
-  if (!numbers.empty() || saved.sampling > 1 || count > num_slots) corrupt("its second line is damaged");
-  for (uint64_t i = 0; i < count; ++i) {
-    const std::string line = take_line(text);
-    std::string_view why = line;
-    const uint64_t slot = take_number(why);
-    if (slot >= num_slots || why.empty() || !saved.fallbacks.try_emplace(static_cast<Slot>(slot), why).second)
-      corrupt("its fallbacks are damaged");
-  }
-  if (!text.empty()) saved.plan = compressors::parse_plan(text);
-  return saved;
 }
 
 }  // namespace
@@ -134,12 +98,9 @@ std::optional<Slot> Planner::grown() const {
   if (!options_.fallback) return std::nullopt;
   std::optional<Slot> worst;
   double furthest = 1;
-  const double decay = options_.error_feedback.name == "ef14" ? options_.error_feedback.decay : 1;
   for (Slot slot = 0; slot < exchange_.norms().size(); ++slot) {
-    const SlotNorms& norms = exchange_.norms()[slot];
-    if (fallbacks_.contains(slot) || norms.largest_input == 0) continue;
-    const double limit = residual_limit(exchange_.table().slots()[slot], decay);
-    const double beyond = std::sqrt(norms.residual / norms.largest_input) / limit;
+    if (fallbacks_.contains(slot)) continue;
+    const double beyond = beyond_bound(exchange_.table().slots()[slot], options_.error_feedback, exchange_.norms()[slot]);
     if (beyond > furthest) worst = slot, furthest = beyond;
   }
   return worst;
@@ -170,7 +131,11 @@ void Planner::make_plan(uint64_t step) {
     layer.name = spec.name;
     layer.rows = spec.rows;
     layer.cols = spec.cols;
-    if (!spec.why_fixed.empty()) {
+    if (const auto fallback = fallbacks_.find(static_cast<Slot>(layers.size())); fallback != fallbacks_.end()) {
+      layer.fixed = shared_.at("none");
+      layer.fixed_text = "none";
+      layer.why_dense = fallback->second;
+    } else if (!spec.why_fixed.empty()) {
       layer.fixed = spec.codec;
       layer.fixed_text = spec.text;
       layer.why_dense = spec.why_dense;
@@ -225,7 +190,7 @@ void Planner::apply() {
       spec.text = "none";
       spec.why_dense = fallback->second;
       spec.combine_as.reset();
-      if (plan_.version > 0) plan_.layers[slot].choice = "none", plan_.layers[slot].why_dense = fallback->second;
+      if (plan_.version > 0) note_fallback(plan_.layers[slot], spec, exchange_.senders());
     } else if (plan_.version > 0 && spec.why_fixed.empty()) {
       const compressors::PlannedLayer& layer = plan_.layers[slot];
       spec.codec = shared_.at(layer.choice);
@@ -240,34 +205,31 @@ void Planner::apply() {
 }
 
 std::string Planner::to_text() const {
-  std::ostringstream text;
-  text << "planner 1\n"
-       << next_step_ << ' ' << exchange_.sampling() << ' ' << exchange_.rounds_sampled() << ' ' << fallbacks_.size() << '\n';
-  for (const auto& [slot, why] : fallbacks_) text << slot << ' ' << why << '\n';
-  text << (plan_.version > 0 ? compressors::to_text(plan_) : "");
-  return text.str();
+  return exchange::to_text({next_step_, exchange_.sampling(), exchange_.rounds_sampled(), fallbacks_, plan_});
 }
 
 void Planner::restore(const std::string& text) {
-  Saved saved = parse(text, slots_.size());
-  if (options_.plan.method == "off" && (saved.sampling != 0 || saved.plan.version > 0)) corrupt("this run does not plan");
+  PlannerState saved = parse_planner_state(text, slots_.size());
+  if (options_.plan.method == "off" && (saved.is_sampling || saved.plan.version > 0))
+    throw CorruptData("the saved plan: this run does not plan");
   if (saved.plan.version > 0) require_own(saved.plan);
   next_step_ = saved.next_step;
   fallbacks_ = std::move(saved.fallbacks);
   plan_ = std::move(saved.plan);
   if (plan_.version > 0 || !fallbacks_.empty()) apply();
-  exchange_.sample(saved.sampling != 0, saved.rounds);
+  exchange_.sample(saved.is_sampling, saved.rounds_sampled);
 }
 
 // Of the same slots, and of candidates that there are.
 void Planner::require_own(const Plan& plan) const {
-  if (plan.layers.size() != slots_.size()) corrupt("it is of another model");
+  if (plan.layers.size() != slots_.size()) throw CorruptData("the saved plan: it is of another model");
   for (Slot slot = 0; slot < slots_.size(); ++slot) {
     const compressors::PlannedLayer& layer = plan.layers[slot];
     const SlotSpec& spec = slots_[slot];
     if (layer.name != spec.name || layer.rows != spec.rows || layer.cols != spec.cols)
-      corrupt("it is of another model, without '" + spec.name + "'");
-    if (spec.why_fixed.empty() && !shared_.contains(layer.choice)) corrupt("there is no candidate '" + layer.choice + "'");
+      throw CorruptData("the saved plan: it is of another model, without '" + spec.name + "'");
+    if (spec.why_fixed.empty() && !shared_.contains(layer.choice))
+      throw CorruptData("the saved plan: there is no candidate '" + layer.choice + "'");
   }
 }
 

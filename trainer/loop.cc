@@ -137,7 +137,7 @@ bool Loop::after_step(int64_t step, const StepResult& result) {
       }
     }
   }
-  if (exchanged && layers_due(step)) metrics_.layers(step, layer_records(*parts_.exchange));
+  if (exchanged && layers_due(step)) metrics_.layers(step, layer_records(*parts_.exchange, o.compress.error_feedback.name));
   replan(parts_, step, {grown.begin(), grown.end()}, metrics_);
   if (every(o.run.verify_every) && parts_.schedule->replicas_agree()) verify_replicas(step);
 

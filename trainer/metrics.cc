@@ -139,8 +139,10 @@ void Metrics::validation(int64_t step, double loss, const Metric& metric) {
 void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
   if (rank_ != 0) return;
   auto layers = nlohmann::ordered_json::array();
-  for (const auto& r : records)
-    layers.push_back({{"name", r.name}, {"codec", r.codec}, {"error", r.error}, {"residual_norm", r.residual_norm}});
+  for (const auto& r : records) {
+    layers.push_back({{"name", r.name}, {"codec", r.codec}, {"error", nullptr}, {"residual_norm", r.residual_norm}});
+    if (r.error) layers.back()["error"] = *r.error;
+  }
   write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "layers"}, {"step", step}, {"layers", layers}}.dump());
 }
 

@@ -29,7 +29,8 @@ struct StepRecord {
 // What one layer's codec left over in the last round, on rank 0.
 struct LayerRecord {
   std::string name, codec;
-  double error = 0;  // |a - decoded| / |a|, a being what was to be sent; 0 without error feedback
+  // |a - decoded| / |a|, a being what was to be sent. Known under ef14 alone: elsewhere what is left over is not what is kept.
+  std::optional<double> error;
   double residual_norm = 0;
 };
 

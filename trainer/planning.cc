@@ -58,12 +58,13 @@ void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown
   }
 }
 
-std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange) {
+std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange, const std::string& feedback) {
   std::vector<LayerRecord> records;
   for (exchange::Slot slot = 0; slot < exchange.norms().size(); ++slot) {
     const auto& norms = exchange.norms()[slot];
     const auto& spec = exchange.table().slots()[slot];
-    records.push_back({spec.name, spec.text, norms.offered > 0 ? std::sqrt(norms.residual / norms.offered) : 0, std::sqrt(norms.residual)});
+    records.push_back({spec.name, spec.text, {}, std::sqrt(norms.residual)});
+    if (feedback == "ef14") records.back().error = norms.offered > 0 ? std::sqrt(norms.residual / norms.offered) : 0;
   }
   return records;
 }

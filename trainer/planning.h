@@ -16,6 +16,6 @@ void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown
 std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress);
 
 // Of this rank's last compressed round.
-std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange);
+std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange, const std::string& feedback);
 
 }  // namespace thinwire::trainer

@@ -156,7 +156,10 @@ size_t QuantizeCodec::encode(Layer layer, In in, Context& context, std::byte* ou
     const auto levels = work.levels.first(count);
     kernels::quantize(grid, draws, a, levels);
     pack(levels, bits_, at + header_bytes());
-    if (in.residual != nullptr) std::ranges::copy(a, in.residual + begin);
+    if (in.residual != nullptr) {
+      std::ranges::transform(a, in.residual + begin,
+                             [](float left) { return left_of(left, 0); });  // rounded away from it, near the largest fp32
+    }
     at += block_bytes(count);
   }
   return static_cast<size_t>(at - out);

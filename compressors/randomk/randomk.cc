@@ -59,8 +59,9 @@ Traits RandomkSketch::traits(Layer layer) const {
   traits.exact_bytes = traits.worst_bytes;
   traits.delta = 1;
   if (taken == elems) return traits;
-  const double largest = static_cast<double>((elems + taken - 1) / taken), enlarged = largest - 1 + largest * 0x1p-24;
+  const double largest = static_cast<double>((elems + taken - 1) / taken), enlarged = largest - 1 + largest * 0x1p-22;
   traits.delta = options_.unbiased ? 1 - enlarged * enlarged : 0;
+  traits.expands = options_.unbiased && 2 * taken < elems;  // expected: (s - 1) |a|^2 in strata of s
   return traits;
 }
 

@@ -183,7 +183,10 @@ size_t SparseLocoCodec::encode(Layer layer, In in, Context& context, std::byte* 
     }
     if (in.residual == nullptr) return true;
     const Places place(block, plan.blocks().stride());
-    for (size_t i = 0; i < share.kept; ++i) in.residual[place(positions[i])] -= levels[codes[i]];
+    for (size_t i = 0; i < share.kept; ++i) {
+      float& a = in.residual[place(positions[i])];
+      a = left_of(a, levels[codes[i]]);
+    }
     return true;
   });
   return static_cast<size_t>(writer.finish() - out);

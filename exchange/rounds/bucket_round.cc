@@ -62,6 +62,7 @@ void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<flo
     if (two_shot != nullptr && feedback != nullptr && feedback->dense_settles()) two_shot->forget_owed();
     return;
   }
+  dense_.reset();  // its buffers are twice the bucket; dense rounds are rare
   if (feedback != nullptr) feedback->open(bucket_.begin, values, info.scale);
   std::visit([&](auto& way) { way.run(wire, courier_, values, info.scale, feedback, bucket_.begin); }, way_);
   if (feedback != nullptr) feedback->received(bucket_.begin, values);

@@ -44,6 +44,7 @@ size_t Courier::worst_frame_bytes(std::span<const Piece> pieces) {
   size_t bytes = kFrameHeaderBytes;
   for (const Piece& piece : pieces) {
     const auto traits = piece.codec->traits(piece.layer);
+    check(traits.exact_bytes || traits.worst_bytes <= UINT32_MAX, "a payload's length fits into its four bytes");
     bytes += traits.exact_bytes.value_or(kLengthBytes + traits.worst_bytes);
   }
   return bytes;

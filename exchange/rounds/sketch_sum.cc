@@ -98,7 +98,7 @@ void SketchSum::decode(Courier& courier, const Member& member, std::span<const f
   auto& context = courier.context(member.sketch->traits(member.layer).scratch_bytes);
   member.sketch->decode_add(member.layer, own, member.memory, 1, share.data(), context);
   if (member.residual != nullptr) {
-    for (size_t i = 0; i < a.size(); ++i) member.residual[i] = a[i] - share[i];
+    for (size_t i = 0; i < a.size(); ++i) member.residual[i] = compressors::left_of(a[i], share[i]);
   }
   std::ranges::fill(a, 0.0f);
   member.sketch->decode_add(member.layer, mean, member.memory, 1, a.data(), context);

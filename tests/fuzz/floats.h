@@ -28,6 +28,7 @@ inline std::vector<std::vector<float>> hurtful_floats() {
           {0, -0.0f},
           {kSmallest, -3 * kSmallest, 1e-39f},
           {kLargest, -kLargest, 1},
+          {kLargest, -kLargest, kLargest / 2, -0.7f * kLargest},
           {1, 1, -1, 1},
           {1e30f, 1e-30f, -1},
           {65504, 65520, -65536, 6e-8f},

@@ -25,6 +25,7 @@ Target encode_target(const std::string& codec);  // encode-<codec>: floats, ther
 Target sketch_target(const std::string& name);   // sketch-<name>: floats through all rounds
 Target frame_target();
 Target config_target();
+Target planner_state_target();
 
 std::vector<Target> all_targets();
 

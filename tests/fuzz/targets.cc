@@ -17,6 +17,7 @@ std::vector<Target> all_targets() {
   }
   targets.push_back(frame_target());
   targets.push_back(config_target());
+  targets.push_back(planner_state_target());
   return targets;
 }
 

@@ -34,6 +34,7 @@ std::vector<Variant> all_variants() {
       {"bits=3", "bucket=8"},
       {"bits=5", "bucket=4096"},
       {"bits=8"},
+      {"bits=1", "rounding=stochastic"},
       {"bits=2", "rounding=stochastic"},
       {"bits=7", "bucket=24", "rounding=stochastic"},
       {"scheme=qsgd"},
@@ -156,6 +157,9 @@ std::vector<Input> hurtful_inputs(size_t elems) {
       {"normal and denormal", from([&](size_t i) { return i % 2 == 0 ? 1e-30f * normal[i] : kSmallest * static_cast<float>(i % 9); })},
       {"tiny", from([&](size_t i) { return 1e-12f * normal[i]; })},
       {"largest", from([&](size_t i) { return i % 3 == 0 ? -kLargest : kLargest; })},
+      {"largest and half of it", from([&](size_t i) { return i % 3 == 0   ? kLargest
+                                                             : i % 3 == 1 ? -kLargest
+                                                                          : kLargest / 2; })},
       {"largest and smallest", from([&](size_t i) { return i % 3 == 0 ? kLargest : kSmallest; })},
   };
 }

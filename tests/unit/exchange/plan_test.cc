@@ -102,8 +102,6 @@ TEST(PlanSlots, ReencodesWhatIsGatheredAndMayBeCut) {
   constexpr Combine kGather = Combine::gather, kReencode = Combine::reencode, kSketch = Combine::sketch;
   EXPECT_EQ(combines("{codec: topk, min_elems: 1024}"), (std::vector{kGather, kGather, kReencode, kGather, kReencode}));
   EXPECT_EQ(combines("{codec: topk, combine: reencode, min_elems: 0}"), std::vector(5, kReencode));
-  EXPECT_EQ(combines("{codec: topk, combine: reencode, min_elems: 0, topk: {scope: global, index_coding: rice}}"), std::vector(5, kGather))
-      << "a layer whose largest are chosen as a whole cannot be cut";
   EXPECT_EQ(combines("{codec: powersgd, combine: reencode, min_elems: 0}"), std::vector(5, kSketch));
 }
 
@@ -115,6 +113,21 @@ std::string refusal_of(const std::string& yaml) {
     return e.what();
   }
   return "";
+}
+
+TEST(PlanSlots, RefusesFeedbackAroundACodecThatEnlarges) {
+  const std::string codec = "codec: randomk, min_elems: 0, randomk: {density: 1%, unbiased: true}";
+  EXPECT_THAT(refusal_of("{" + codec + "}"), AllOf(HasSubstr("compress.error_feedback"), HasSubstr("'model.embed_tokens.weight'"),
+                                                   HasSubstr("unbiased=true"), HasSubstr("error_feedback: none")));
+  EXPECT_EQ(refusal_of("{" + codec + ", error_feedback: none}"), "");
+}
+
+TEST(PlanSlots, RefusesToReencodeWhatCannotBeCut) {
+  for (const std::string codec : {"topk, topk: {scope: global, index_coding: rice}", "sparseloco"}) {
+    EXPECT_THAT(
+        refusal_of("{combine: reencode, min_elems: 0, codec: " + codec + "}"),
+        AllOf(HasSubstr("compress.combine"), HasSubstr(codec.substr(0, 4)), HasSubstr("cannot be cut"), HasSubstr("combine: auto")));
+  }
 }
 
 TEST(PlanSlots, RefusesARuleThatMatchesNothing) {

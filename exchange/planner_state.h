@@ -1,0 +1,29 @@
+// What the next plan depends on beside the exchange's own state, as the text that checkpoints keep.
+//
+//   planner 1
+//   NEXT_STEP SAMPLING ROUNDS_SAMPLED NUMBER_OF_FALLBACKS
+//   SLOT WHY                                                  of each fallback
+//   the plan (compressors/plan/plan.h), where there is one
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "compressors/plan/plan.h"
+#include "exchange/slots.h"
+
+namespace thinwire::exchange {
+
+struct PlannerState {
+  uint64_t next_step = 0;  // sampling begins with the first exchange from this step on
+  bool is_sampling = false;
+  uint64_t rounds_sampled = 0;
+  std::map<Slot, std::string> fallbacks;  // slots that travel dense, and why
+  compressors::Plan plan;                 // version 0: none yet
+};
+
+std::string to_text(const PlannerState& state);
+PlannerState parse_planner_state(std::string_view text, size_t num_slots);  // CorruptData where it is not such a text
+
+}  // namespace thinwire::exchange
