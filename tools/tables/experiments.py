@@ -4,28 +4,29 @@ from settings import Setting, SettingsTable
 from tasks import (BF16, GRADIENT, LLAMA_DEMO, LLAMA_SMALL, RESNET, SIGN, UNCOMPRESSED, feedback, powersgd, quantize, randomk, sparseloco, topk,
                    update)
 
-RATES = ("2e-3", "4e-3")
+RATES = ("4e-3", "2e-3")  # the likeliest first
 TARGETS = ((0.03, 25), (0.1, 150), (0.2, 1000))
 
+FAMILIES = {"topk": [(f"top-k {density}", topk(density)) for density in ("50%", "25%", "10%", "5%", "2%", "1%")],
+            "powersgd": [(f"rank {rank}", powersgd(rank)) for rank in (32, 16, 8, 4, 2)],
+            "quantize": [(f"{bits} bits", quantize(bits)) for bits in (6, 5, 4, 3, 2)]}
 
-def _by_gradient(rate):
-    families = {"quantize": [(f"{bits} bits", quantize(bits)) for bits in (6, 4, 3, 2)],
-                "powersgd": [(f"rank {rank}", powersgd(rank)) for rank in (32, 16, 8, 4, 2)],
-                "topk": [(f"top-k {density}", topk(density)) for density in ("50%", "25%", "10%", "5%", "2%")]}
-    return Section("gradients at every step", {**GRADIENT, "optim.lr": rate, "compress.error_feedback.name": "ef14"},
-                   {"compress.plan.every": 20, "compress.plan.samples": 4}, families)
+
+def _by_gradient(optim, metric):
+    return Section("gradients at every step", {**GRADIENT, **optim, "compress.error_feedback.name": "ef14"},
+                   {"compress.plan.every": 20, "compress.plan.samples": 4, "compress.plan.metric": metric}, FAMILIES)
 
 
 def _by_update(rate):
-    families = {"topk": [(f"top-k {density}", topk(density)) for density in ("25%", "10%", "5%", "2%", "1%")],
-                "powersgd": [(f"rank {rank}", powersgd(rank)) for rank in (32, 16, 8, 4, 2)],
-                "quantize": [(f"{bits} bits", quantize(bits)) for bits in (6, 4, 3, 2)]}
-    return Section("updates of 5 steps", {**update(5), "optim.lr": rate, **feedback("ef14", "95%")}, {"compress.plan.every": 5, "compress.plan.samples": 2},
-                   families)
+    return Section("updates of 5 steps", {**update(5), "optim.lr": rate, **feedback("ef14", "95%")},
+                   {"compress.plan.every": 5, "compress.plan.samples": 2}, FAMILIES)
 
 
-def _lgreco(name, title, task, gradient_rate, update_rate):
-    return LgrecoTable(name, title, task, [_by_gradient(gradient_rate), _by_update(update_rate)])
+# What AdamW makes of a gradient does not depend on its size, so errors are compared with it; SGD steps by the gradient, and updates are steps.
+LGRECO_LLAMA = LgrecoTable("lgreco-llama", "L-GreCo and uniform strengths: a Llama of 0.66 M parameters", LLAMA_SMALL,
+                           [_by_update("4e-3"), _by_gradient({"optim.lr": "2e-3"}, "relative")])
+LGRECO_RESNET = LgrecoTable("lgreco-resnet", "L-GreCo and uniform strengths: a ResNet of 78 k parameters", RESNET,
+                            [_by_gradient({"optim.name": "sgd", "optim.lr": "0.1"}, "squared"), _by_update("1e-2")])
 
 
 def _schedules():
@@ -46,40 +47,31 @@ def _grid(codecs, policies):
             for policy in policies for codec in codecs for when, schedule in _schedules()]
 
 
-def _policies_small():
-    codecs = {"top-k 1%": topk("1%"), "sparseloco 64": sparseloco(64), "4 bits": quantize(4), "sign": SIGN, "PowerSGD rank 4": powersgd(4),
-              "random 5%": randomk("5%"), "top-k 6.25%": topk("6.25%")}
-    return _uncompressed() + _grid(codecs, POLICIES)
+def _pick(codec, schedule, policy="ef14 decay 95%"):
+    return Setting(f"{codec}, {policy}, {schedule}", {**dict(_schedules())[schedule], **CODECS[codec], **POLICIES[policy]})
 
 
-def _pick(label, codec, schedule, policy=EF14_95):
-    return Setting(label, {**schedule, **codec, **policy})
+CODECS = {"4 bits": quantize(4), "2 bits": quantize(2), "sign": SIGN, "bf16": BF16, "top-k 6.25%": topk("6.25%"), "top-k 1%": topk("1%"),
+          **{f"sparseloco {k}": sparseloco(k) for k in (1024, 512, 256, 128, 64, 32)},
+          "PowerSGD rank 4": powersgd(4), "PowerSGD rank 1": powersgd(1), "random 5%": randomk("5%")}
 
 
-def _frontier_first():
-    """What the targets hang on, most promising first; the rest of the grid follows."""
-    ten, five, two = update(10), update(5), update(2)
-    return [_uncompressed()[0],
-            _pick("top-k 6.25%, ef14 decay 95%, update of 5", topk("6.25%"), five),
-            _pick("sparseloco 64, ef14 decay 95%, update of 10", sparseloco(64), ten),
-            _pick("sparseloco 64, ef14 decay 95%, update of 5", sparseloco(64), five),
-            _pick("top-k 6.25%, ef14 decay 95%, update of 2", topk("6.25%"), two),
-            _pick("4 bits, ef14, update of 5", quantize(4), five, EF14),
-            _pick("2 bits, ef14 decay 95%, update of 10", quantize(2), ten),
-            _pick("4 bits, ef14, gradient", quantize(4), GRADIENT, EF14),
-            _pick("sign, ef14 decay 95%, update of 5", SIGN, five),
-            _pick("top-k 1%, ef14 decay 95%, update of 5", topk("1%"), five),
-            _pick("PowerSGD rank 4, ef14, gradient", powersgd(4), GRADIENT, EF14)]
+def _likely():
+    """What the targets hang on: settings that other runs have shown to be good at their size."""
+    settings = _uncompressed()
+    for codec, schedules in (("sparseloco 1024", (1, 2, 5)), ("sparseloco 512", (2, 5)), ("sparseloco 256", (2, 5, 10)), ("sparseloco 128", (5, 10)),
+                             ("sparseloco 64", (5, 10)), ("sparseloco 32", (10,)), ("top-k 6.25%", (5,)), ("sign", (1, 2, 5))):
+        settings += [_pick(codec, f"update of {every}") for every in schedules]
+    for schedule in ("gradient", "update of 2", "update of 5", "update of 10"):
+        settings.append(_pick("4 bits", schedule, "ef14"))
+    return settings + [_pick("PowerSGD rank 4", "gradient", "ef14"), _pick("PowerSGD rank 4", "update of 5", "ef14")]
 
 
-def _frontier():
-    codecs = {"top-k 6.25%": topk("6.25%"), "sparseloco 64": sparseloco(64), "top-k 1%": topk("1%"), "4 bits": quantize(4), "2 bits": quantize(2),
-              "sign": SIGN, "PowerSGD rank 4": powersgd(4), "sparseloco 16": sparseloco(16), "PowerSGD rank 1": powersgd(1), "random 5%": randomk("5%"),
-              "bf16": BF16}
-    first = _frontier_first()
-    rest = _uncompressed() + _grid(codecs, ["ef14 decay 95%", "ef14", "ef21", "ef21_sgdm", "econtrol"])
-    seen = {setting.label for setting in first}
-    return first + [setting for setting in rest if setting.label not in seen]
+def _tiers():
+    """The likely settings, then every codec under every policy and schedule."""
+    likely = _likely()
+    seen = {setting.label for setting in likely}
+    return [likely, [setting for setting in _grid(CODECS, POLICIES) if setting.label not in seen]]
 
 
 def _peers():
@@ -90,12 +82,11 @@ def _peers():
     return hook + [Setting(f"PyTorch {kind} hook", {"hook": kind}, "peer") for kind in ("bf16", "fp16")]
 
 
-PEERS_SMALL = SettingsTable("peers-small", "PyTorch's hooks, small model", LLAMA_SMALL, _peers(), RATES)
-PEERS = SettingsTable("peers", "PyTorch's hooks, the demo's model", LLAMA_DEMO, _peers(), RATES)
+PEERS_SMALL = SettingsTable("peers-small", "PyTorch's hooks, small model", LLAMA_SMALL, [_peers()], RATES)
+PEERS = SettingsTable("peers", "PyTorch's hooks, the demo's model", LLAMA_DEMO, [_peers()], RATES)
 TABLES = {table.name: table for table in (
-    _lgreco("lgreco-llama", "L-GreCo and uniform strengths: a Llama of 0.66 M parameters", LLAMA_SMALL, "2e-3", "4e-3"),
-    _lgreco("lgreco-resnet", "L-GreCo and uniform strengths: a ResNet of 78 k parameters", RESNET, "3e-3", "1e-2"),
-    SettingsTable("policies-small", "Codecs and error feedback: a Llama of 0.66 M parameters", LLAMA_SMALL, _policies_small(), RATES, TARGETS, PEERS_SMALL),
-    SettingsTable("frontier", "The demo's model: val_bpb against bytes", LLAMA_DEMO, _frontier(), RATES, TARGETS, PEERS),
+    LGRECO_LLAMA, LGRECO_RESNET,
+    SettingsTable("policies-small", "Codecs and error feedback: a Llama of 0.66 M parameters", LLAMA_SMALL, _tiers(), RATES, TARGETS, PEERS_SMALL),
+    SettingsTable("frontier", "The demo's model: val_bpb against bytes", LLAMA_DEMO, _tiers(), RATES, TARGETS, PEERS),
 )}
 PEER_TABLES = {table.name: table for table in (PEERS_SMALL, PEERS)}

@@ -2,8 +2,8 @@
 
 A table has sections (a schedule, its learning rate, how often it plans), a section has families (codecs whose strength is swept). First the uncompressed
 run over all seeds and each family's sweep, where a strength that is far off with its first seed gets no other; then the rule picks the uniform
-reference, and L-GreCo runs around it, around the next harsher strength (where uniform no longer equals uncompressed, but a plan may), and at last with
-the candidates of all families around the best family's reference.
+reference, and L-GreCo runs around it, with more error than it too, around the next harsher strength (where uniform no longer equals uncompressed, but a
+plan may), with less error than that too, and at last with the candidates of all families as the best family's plan was made.
 """
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ from records import Run
 from rules import gain, is_equal, reference, summarise
 from tasks import SEEDS, UNCOMPRESSED
 
-HOPELESS = 0.015  # of the metric
+HOPELESS = 0.008  # of the metric: twice what seeds differ by, or more
+ALPHAS = ((1, 2), (0.5, 1))  # budgets around the reference, and around the next harsher strength
 TARGETS = {"topk": 2.6, "powersgd": 1.5, "quantize": 1.15}
 
 
@@ -69,18 +70,29 @@ class Family:
     def planned(self, label, options, **extra):
         return _runs(label, {**self.base, **options, **self.plan, "compress.plan.method": "lgreco", **extra})
 
-    def lgreco_runs(self):
-        """[(label, runs)]: around the reference, and around the next harsher strength."""
+    def plans(self):
+        """[(label, options, runs)], from the one that should send most to the one that should send least."""
         chosen, _ = self.reference()
         if chosen is None:
             return []
         labels = [label for label, _, _ in self.sweep]
         at = labels.index(chosen.label)
-        return [(f"L-GreCo around {label}", self.planned(f"L-GreCo around {label}", self.options_of(label))) for label in labels[at:at + 2]]
+        around = [(label, alpha) for label, alphas in zip(labels[at:at + 2], ALPHAS) for alpha in alphas]
+        found = []
+        for label, alpha in around:
+            said = f"L-GreCo around {label}" + ("" if alpha == 1 else f", {alpha} times its error")
+            options = {**self.options_of(label), **({} if alpha == 1 else {"compress.plan.alpha": alpha})}
+            found.append((said, options, self.planned(said, options)))
+        return found
+
+    def plan_runs(self):
+        """By seed first, as in the sweep."""
+        plans = [runs for _, _, runs in self.plans()]
+        return [runs[0] for runs in plans] + [run for runs in plans if not self.is_hopeless(runs[0]) for run in runs[1:]]
 
     def best_lgreco(self):
-        """Of L-GreCo's runs that equal uncompressed, the one that sends least."""
-        found = [self.summary(label, runs) for label, runs in self.lgreco_runs()]
+        """Of L-GreCo's plans that equal uncompressed, the one that sends least."""
+        found = [self.summary(label, runs) for label, _, runs in self.plans()]
         return max((s for s in found if s and is_equal(s, self.baseline)), key=lambda s: s.ratio, default=None)
 
 
@@ -92,13 +104,13 @@ class LgrecoTable:
         return [Family(self.task, section, name, results) for name in section.families]
 
     def mixed_runs(self, families):
-        """Candidates of all families, around the reference of the family whose uniform or planned setting sends least."""
+        """Candidates of all families, planned as the best plan of a single family was."""
         best = max((f for f in families if f.best_lgreco()), key=lambda f: f.best_lgreco().ratio, default=None)
-        if best is None or any(run.key not in f.results for f in families for run in f.sweep_runs() + [r for _, rs in f.lgreco_runs() for r in rs]):
+        if best is None or any(run.key not in f.results for f in families for run in f.sweep_runs() + f.plan_runs()):
             return None, []
-        chosen, options = best.reference()
-        label = f"L-GreCo, mixed, around {chosen.label}"
-        return best, best.planned(label, options, **{"compress.plan.candidates": "mixed"})
+        label = best.best_lgreco().label
+        options = next(options for said, options, _ in best.plans() if said == label)
+        return best, best.planned(f"mixed, {label}", options, **{"compress.plan.candidates": "mixed"})
 
     def runs(self, results):
         """Every run that is known by now, in the order in which they should be made."""
@@ -106,7 +118,7 @@ class LgrecoTable:
         for section in self.sections:
             families = self.families(section, results)
             for family in families:
-                wanted += family.sweep_runs() + [run for _, runs in family.lgreco_runs() for run in runs]
+                wanted += family.sweep_runs() + family.plan_runs()
             wanted += self.mixed_runs(families)[1]
         return wanted
 

@@ -43,7 +43,7 @@ def rows(header, body):
 def lgreco_page(table, results):
     lines = ["The uniform reference (**bold**) is the strength that sends least while its mean equals the uncompressed one within one standard "
              "deviation (of both together), or is better. Gain: how many times less L-GreCo sends than it, at a mean that is equal in the same sense. "
-             f"A strength whose first seed is more than {100 * HOPELESS:g} % worse than uncompressed gets no other seed.", ""]
+             f"A strength whose first seed is more than {100 * HOPELESS:.2g} % worse than uncompressed gets no other seed.", ""]
     for section in table.sections:
         families = table.families(section, results)
         options = ", ".join(f"{name} {value}" for name, value in {**section.options, **section.plan}.items())
@@ -77,7 +77,7 @@ def sweep_rows(families):
     body.append(["uncompressed", "", value(baseline), NO, f"{baseline.ratio:.1f}", str(baseline.seeds)])
     for family in families:
         chosen, _ = family.reference()
-        planned = [family.summary(label, runs) for label, runs in family.lgreco_runs()]
+        planned = [family.summary(label, runs) for label, _, runs in family.plans()]
         for summary in family.summaries() + [p for p in planned if p]:
             label = f"**{summary.label}**" if chosen and summary.label == chosen.label else summary.label
             equal = ", equal" if is_equal(summary, baseline) else ""
@@ -94,8 +94,8 @@ def settings_page(table, results, beside_results):
     own, both = [summary for summary, _ in found], found + [pair for pair in beside if pair[0]]
     front = {summary.label for summary in frontier(own)}
     lines = target_lines(table, own, uncompressed)
-    lines += [f"Each setting at the better of the learning rates {', '.join(table.rates)} (of those with most seeds). Bold: no setting of ours is both "
-              "better and smaller.", ""]
+    lines += [f"Each setting at the better of the learning rates {', '.join(table.rates)} (of those with most seeds). A setting far from the frontier "
+              "with its first seed gets no other (tools/tables/settings.py). Bold: no setting of ours is both better and smaller.", ""]
     body = []
     for summary, rate in sorted(both, key=lambda pair: pair[0].ratio):
         label = f"**{summary.label}**" if summary.label in front else summary.label

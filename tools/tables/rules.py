@@ -61,6 +61,11 @@ def frontier(settings):
     return front[::-1]
 
 
+def distance_to_frontier(setting, settings):
+    """By how much it is worse than the best of those that send as little; 0 on the frontier."""
+    return max([0.0] + [setting.worse_by(other) for other in settings if other.ratio >= setting.ratio])
+
+
 def best_within(settings, best, distance):
     """The setting that sends least among those at most `distance` worse than `best`; None when there is none."""
     near = [setting for setting in settings if setting.worse_by(best) <= distance]
