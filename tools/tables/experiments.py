@@ -30,7 +30,7 @@ LGRECO_RESNET = LgrecoTable("lgreco-resnet", "L-GreCo and uniform strengths: a R
 
 
 def _schedules():
-    return [("gradient", GRADIENT)] + [(f"update of {every}", update(every)) for every in (1, 2, 5, 10)]
+    return [("gradient", GRADIENT)] + [(f"update of {every}", update(every)) for every in (1, 2, 3, 5, 10)]
 
 
 EF14, EF14_95 = feedback("ef14"), feedback("ef14", "95%")
@@ -52,26 +52,34 @@ def _pick(codec, schedule, policy="ef14 decay 95%"):
 
 
 CODECS = {"4 bits": quantize(4), "2 bits": quantize(2), "sign": SIGN, "bf16": BF16, "top-k 6.25%": topk("6.25%"), "top-k 1%": topk("1%"),
+          "4 bits rANS": {**quantize(4), "compress.quantize.entropy": "rans"}, "sparseloco 64, all": {**sparseloco(64), "compress.min_elems": 0},
           **{f"sparseloco {k}": sparseloco(k) for k in (1024, 512, 256, 128, 64, 32)},
           "PowerSGD rank 4": powersgd(4), "PowerSGD rank 1": powersgd(1), "random 5%": randomk("5%")}
 
 
+def _promising():
+    """What the targets hang on: the best of their size that other runs have shown."""
+    settings = [_uncompressed()[0], _pick("4 bits", "update of 5", "ef14"), _pick("sign", "update of 5"), _pick("sparseloco 64, all", "update of 5")]
+    return settings + [_pick("sparseloco 512", "update of 5"), _pick("4 bits rANS", "update of 3", "ef14")]
+
+
 def _likely():
-    """What the targets hang on: settings that other runs have shown to be good at their size."""
     settings = _uncompressed()
     for codec, schedules in (("sparseloco 1024", (1, 2, 5)), ("sparseloco 512", (2, 5)), ("sparseloco 256", (2, 5, 10)), ("sparseloco 128", (5, 10)),
-                             ("sparseloco 64", (5, 10)), ("sparseloco 32", (10,)), ("top-k 6.25%", (5,)), ("sign", (1, 2, 5))):
+                             ("sparseloco 64", (5, 10)), ("sparseloco 32", (10,)), ("top-k 6.25%", (5,)), ("sign", (1, 2, 10))):
         settings += [_pick(codec, f"update of {every}") for every in schedules]
-    for schedule in ("gradient", "update of 2", "update of 5", "update of 10"):
+    for schedule in ("gradient", "update of 2", "update of 10"):
         settings.append(_pick("4 bits", schedule, "ef14"))
     return settings + [_pick("PowerSGD rank 4", "gradient", "ef14"), _pick("PowerSGD rank 4", "update of 5", "ef14")]
 
 
 def _tiers():
-    """The likely settings, then every codec under every policy and schedule."""
-    likely = _likely()
-    seen = {setting.label for setting in likely}
-    return [likely, [setting for setting in _grid(CODECS, POLICIES) if setting.label not in seen]]
+    """What the targets hang on, what was good or may be, then every codec under every policy and schedule."""
+    tiers, seen = [], set()
+    for settings in (_promising(), _likely(), _grid(CODECS, POLICIES)):
+        tiers.append([setting for setting in settings if setting.label not in seen])
+        seen |= {setting.label for setting in settings}
+    return tiers
 
 
 def _peers():
