@@ -26,7 +26,8 @@ def _by_update(rate):
 LGRECO_LLAMA = LgrecoTable("lgreco-llama", "L-GreCo and uniform strengths: a Llama of 0.66 M parameters", LLAMA_SMALL,
                            [_by_update("4e-3"), _by_gradient({"optim.lr": "2e-3"}, "relative")])
 LGRECO_RESNET = LgrecoTable("lgreco-resnet", "L-GreCo and uniform strengths: a ResNet of 78 k parameters", RESNET,
-                            [_by_gradient({"optim.name": "sgd", "optim.lr": "0.1"}, "squared"), _by_update("1e-2")])
+                            [_by_gradient({"optim.name": "sgd", "optim.lr": "0.2", "optim.weight_decay": "5e-4", "compress.min_elems": 0}, "squared"),
+                             _by_update("1e-2")])
 
 
 def _schedules():
