@@ -11,7 +11,7 @@ from records import Run
 from rules import gain, is_equal, reference, summarise
 from tasks import SEEDS, UNCOMPRESSED
 
-HOPELESS = 0.008  # of the metric: twice what seeds differ by, or more
+HOPELESS = 2  # deviations of the uncompressed seeds
 ALPHAS = ((1, 2), (0.5, 1))  # budgets around the reference, and around the next harsher strength
 TARGETS = {"topk": 2.6, "powersgd": 1.5, "quantize": 1.15}
 
@@ -48,11 +48,11 @@ class Family:
         return self.baseline_runs + [runs[0] for _, runs, _ in self.sweep] + [runs[i] for i in range(1, len(SEEDS)) for runs in hopeful]
 
     def is_hopeless(self, run):
-        """One seed suffices to exclude a strength that is off by a multiple of what seeds differ by."""
+        """One seed suffices to exclude a strength that is off by more than seeds differ by."""
         first = self.summary(run.label, [run])
-        if first is None or self.baseline is None:
-            return run.key in self.results  # it failed
-        return first.worse_by(self.baseline) > HOPELESS * self.baseline.mean
+        if first is None or self.baseline is None or self.baseline.deviation is None:
+            return first is None and run.key in self.results  # it failed
+        return first.worse_by(self.baseline) > HOPELESS * self.baseline.deviation
 
     def summaries(self):
         return [s for s in (self.summary(label, runs) for label, runs, _ in self.sweep) if s]

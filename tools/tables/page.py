@@ -43,7 +43,7 @@ def rows(header, body):
 def lgreco_page(table, results):
     lines = ["The uniform reference (**bold**) is the strength that sends least while its mean equals the uncompressed one within one standard "
              "deviation (of both together), or is better. Gain: how many times less L-GreCo sends than it, at a mean that is equal in the same sense. "
-             f"A strength whose first seed is more than {100 * HOPELESS:.2g} % worse than uncompressed gets no other seed.", ""]
+             f"A strength whose first seed is worse than uncompressed by more than {HOPELESS} deviations of its seeds gets no other seed.", ""]
     for section in table.sections:
         families = table.families(section, results)
         options = ", ".join(f"{name} {value}" for name, value in {**section.options, **section.plan}.items())
