@@ -1,6 +1,7 @@
 #include "compressors/plan/choose.h"
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "base/check.h"
@@ -60,11 +61,15 @@ class Chooser {
  private:
   KnapsackRow row_of(size_t l) const {
     KnapsackRow row;
+    const size_t reference = reference_of(l);
     for (size_t c = 0; c < set_.candidates.size(); ++c) {
-      row.push_back({cost_of(l, c), error_of(l, c)});
+      row.push_back({cost_of(l, c), c == reference || !expands(l, c) ? error_of(l, c) : std::numeric_limits<double>::infinity()});
     }
     return row;
   }
+
+  // Off by more than nothing at all would be: a budget that is large beside a layer's numbers allows it, a residual under it grows.
+  bool expands(size_t l, size_t c) const { return table_.squared_norm(l) > 0 && table_.errors(l)[c] >= table_.squared_norm(l); }
 
   double error_of(size_t l, size_t c) const {
     const double squared = table_.errors(l)[c];

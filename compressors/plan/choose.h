@@ -7,7 +7,8 @@
 // error  squared: |a - decoded|^2, which adds up for independent layers;  unsquared: its root, as L-GreCo's own code;
 //        relative: elements * |a - decoded|^2 / |a|^2, the squared error once every layer is brought to the same mean square
 //
-// With alpha >= 1 the plan never costs more than the reference. How one plan is made on every rank, by whoever exchanges:
+// A candidate that is further off than sending nothing would be (1 bit between extremes, of normal numbers) is not chosen, unless it is the
+// reference. With alpha >= 1 the plan never costs more than the reference. How one plan is made on every rank, by whoever exchanges:
 //
 //   const CandidateSet set = make_candidates(options.choice, options.plan);            // once
 //   ErrorTable table(layers.size(), set.candidates.size());

@@ -73,6 +73,20 @@ TEST(ChoosePlan, HardLayersGetMoreAndEasyOnesLess) {
   EXPECT_LT(plan.cost, 0.9 * plan.reference_cost);
 }
 
+// A budget that is large beside a layer's numbers would allow it the harshest candidate, which is off by more than they are.
+TEST(ChoosePlan, ChoosesNoCandidateThatIsFurtherOffThanSendingNothing) {
+  const CandidateSet set = set_of({"codec=quantize", "quantize.bits=2"});  // none, 1, 2, 3, 4 bits
+  ErrorTable table(2, set.candidates.size());
+  for (size_t l = 0; l < 2; ++l) {
+    const double size = l == 0 ? 1e6 : 1;
+    table.squared_norm(l) = size;
+    for (size_t c = 1; c < set.candidates.size(); ++c) table.errors(l)[c] = size * 5 * std::pow(0.1, static_cast<double>(c - 1));
+  }
+  const Plan plan = plan_of(set, layers_of({8, 8}), table);
+  EXPECT_EQ(plan.layers[0].choice, "quantize bits=2");
+  EXPECT_EQ(plan.layers[1].choice, "quantize bits=2") << "1 bit would be 5 times as far off as nothing";
+}
+
 TEST(ChoosePlan, IsNeverOverBudgetNorCostlierThanUniform) {
   const CandidateSet set = topk_set();
   for (uint64_t trial = 0; trial < 30; ++trial) {
