@@ -11,7 +11,6 @@
 #include "exchange/plan.h"
 #include "trainer/options.h"
 #include "trainer/planning.h"
-#include "trainer/task.h"
 
 namespace fs = std::filesystem;
 
@@ -38,9 +37,7 @@ void print_configured(const ConfigArguments& arguments) {
   trainer::Options options;
   auto root = config::describe_root(options);
   load_into(root, arguments);
-  const auto task = trainer::make_task(options);
-  const auto model = models::make_model(options.model, task->facts().num_classes, static_cast<uint64_t>(options.run.seed));
-  const auto slots = trainer::slots_of(*model, options.compress);
+  const auto slots = trainer::checked_slots(options);
   const int ranks = static_cast<int>(options.parallel.dp.value_or(2));
   std::fputs(compressors::format_table(exchange::configured_plan(slots, ranks)).c_str(), stdout);
 }

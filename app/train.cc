@@ -17,6 +17,7 @@
 #include "comm/rendezvous/environment.h"
 #include "config/load.h"
 #include "trainer/options.h"
+#include "trainer/planning.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
 
@@ -124,6 +125,7 @@ int run_train(const TrainArguments& arguments) {
   const int expected_world = transport == "mpi" ? env.world : static_cast<int>(options.parallel.dp.value_or(1));
   trainer::micro_batches_per_rank(options.data, expected_world);  // refuses what does not divide
   if (arguments.dry_run) {
+    trainer::checked_slots(options);
     fmt::print("{}# {} rank{} over {}; nothing was trained: --dry-run\n", config::print(root), expected_world,
                expected_world == 1 ? "" : "s", transport);
     return 0;
@@ -154,7 +156,7 @@ void add_train(CLI::App& app, int argc, char** argv, Action& action) {
   verb->add_option("--resume", arguments->resume, "auto: from the newest good checkpoint, if any; never; or a run directory or checkpoint")
       ->type_name("auto|never|PATH");
   verb->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in the run directory");
-  verb->add_flag("--dry-run", arguments->dry_run, "check the configuration, print it with all defaults, train nothing");
+  verb->add_flag("--dry-run", arguments->dry_run, "check the configuration, data and model, print it with all defaults, train nothing");
   verb->callback([arguments, &action] { action = [arguments] { return run_train(*arguments); }; });
 }
 

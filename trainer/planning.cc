@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "exchange/attach.h"
+#include "exchange/feedback/feedback.h"
 #include "exchange/plan.h"
 #include "trainer/run_directory.h"
 
@@ -19,6 +20,15 @@ std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const excha
     shapes.push_back({parameter.name, rows, cols});
   }
   return exchange::plan_slots(shapes, compress);
+}
+
+std::vector<exchange::SlotSpec> checked_slots(const Options& options) {
+  const auto seed = static_cast<uint64_t>(options.run.seed);
+  const auto task = make_task(options);
+  const auto model = models::make_model(options.model, task->facts().num_classes, seed);
+  auto slots = slots_of(*model, options.compress);
+  exchange::make_error_feedback(options.compress.error_feedback, exchange::SlotTable(slots, options.exchange.bucket_bytes), seed);
+  return slots;
 }
 
 namespace {

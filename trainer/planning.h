@@ -15,6 +15,9 @@ void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown
 // The slots of a model's parameters, as configured.
 std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress);
 
+// The slots of a run under these options, once everything that depends on data, model and codecs together has been refused. Loads the data.
+std::vector<exchange::SlotSpec> checked_slots(const Options& options);
+
 // Of this rank's last compressed round.
 std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange, const std::string& feedback);
 

@@ -112,11 +112,13 @@ RunLock::~RunLock() {
   if (file_ >= 0) close(file_);
 }
 
-RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied) {
+RunLock lock_former_run(const fs::path& directory) { return fs::exists(directory / kLockName) ? RunLock(directory) : RunLock(); }
+
+RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied, RunLock lock) {
   check_directory(directory, if_occupied);
   try {
     fs::create_directories(directory);
-    RunLock lock(directory);
+    if (!lock.held()) lock = RunLock(directory);
     if (if_occupied == IfOccupied::overwrite) {
       for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans"})
         fs::remove_all(directory / ours);

@@ -35,6 +35,7 @@ class RunLock {
   RunLock() = default;
   explicit RunLock(const std::filesystem::path& directory);  // ConfigError when another process holds it, after a few seconds of patience
   ~RunLock();
+  bool held() const { return file_ >= 0; }
   RunLock(RunLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
   RunLock& operator=(RunLock&& other) noexcept {
     std::swap(file_, other.file_);
@@ -45,9 +46,13 @@ class RunLock {
   int file_ = -1;
 };
 
-// Makes and locks the directory; `overwrite` removes what earlier runs left there under our names. Called when nothing else can refuse the
-// run.
-RunLock prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
+// The lock of a run that lived there before; not held where there was none. To be taken before its checkpoints are looked at: a process
+// that still trains there may write a newer one, and then end.
+RunLock lock_former_run(const std::filesystem::path& directory);
+
+// Makes and locks the directory, unless it is locked already; `overwrite` removes what earlier runs left there under our names. Called when
+// nothing else can refuse the run.
+RunLock prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied, RunLock lock = {});
 
 // Writes a small text file whole or not at all.
 void write_text(const std::filesystem::path& path, const std::string& text);

@@ -100,7 +100,16 @@ void warn_of_odd_choices(const Parts& parts) {
         "there is one rank: nothing crosses a wire, yet codecs lose precision; start with mpirun or parallel.dp, or set "
         "compress.codec=none");
   }
-  if (parts.options.exchange.schedule == "every_step" && parts.options.optim.name == "adamw" && is_sparse) {
+  const bool gradients_under_adamw = parts.options.exchange.schedule == "every_step" && parts.options.optim.name == "adamw";
+  if (gradients_under_adamw && parts.options.compress.plan.method != "off" && parts.options.compress.plan.metric != "relative") {
+    log::warn(
+        "the plan weighs errors by the size of gradients, which AdamW takes out again: set compress.plan.metric=relative "
+        "(docs/methods/lgreco.md)");
+  }
+  if (gradients_under_adamw && parts.options.compress.error_feedback.name == "ef21_sgdm") {
+    log::warn("ef21_sgdm gives the optimiser a momentum where AdamW expects a gradient; it is made for optim: {{name: sgd, momentum: 0}}");
+  }
+  if (gradients_under_adamw && is_sparse) {
     log::warn(
         "a codec leaves out most of every gradient, which trains badly under AdamW; exchange.schedule=local_steps makes it leave out most "
         "of "
@@ -169,12 +178,14 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
   parts.micro_batches = micro_batches_per_rank(options.data, driver.size());
   parts.location = agree_on_location(driver, options, request);
   build(parts);
+  RunLock lock;
+  if (parts.location.may_resume)
+    on_rank_zero(driver, "locking the run directory", [&] { lock = lock_former_run(parts.location.directory); });
   const Restored restored = resume(parts);
 
   const auto hosts = host_names(driver);
-  RunLock lock;
   on_rank_zero(driver, "preparing the run directory", [&] {
-    lock = prepare_directory(parts.location.directory, if_occupied(request));
+    lock = prepare_directory(parts.location.directory, if_occupied(request), std::move(lock));
     write_run_files(parts, transport, hosts);
   });
   require_shared_storage(driver, parts.location.directory, hosts);

@@ -21,7 +21,7 @@ class SettingsTable:
     `targets`: (distance to uncompressed, ratio) to reach.
 
     A tier has three stages: every setting with the first seed at the first rate; those near the frontier at the other rates; those nearer still with
-    the other seeds, at their best rate. The uncompressed setting comes first and gets all of that: all others are measured against it.
+    the other seeds, at their best rate. The uncompressed setting comes first, at every rate: all others are measured against it.
     """
 
     def __init__(self, name, title, task, tiers, rates, targets=(), beside=None):
@@ -35,9 +35,6 @@ class SettingsTable:
         """Every run that is known by now, in the order in which they should be made."""
         first, *others = SEEDS
         wanted = [self.run(self.settings[0], rate, first) for rate in self.rates]
-        if any(run.key not in results for run in wanted):
-            return wanted
-        wanted += [self.run(self.settings[0], self.best_rate(self.settings[0], results), seed) for seed in others]
         for tier in self.tiers:
             stages = (lambda: [self.run(setting, self.rates[0], first) for setting in tier],
                       lambda: [self.run(s, rate, first) for s in self.near(tier, results, NEAR_FOR_RATES) for rate in self.rates[1:]],

@@ -76,8 +76,13 @@ TEST_F(RunDirectory, ALiveRunKeepsOthersOutAndADeadOneLeavesNoTrace) {
   {
     const RunLock lock = prepare_directory(directory, IfOccupied::refuse);
     EXPECT_THROW(prepare_directory(directory, IfOccupied::keep), ConfigError);
+    EXPECT_THROW(lock_former_run(directory), ConfigError);
   }
   prepare_directory(directory, IfOccupied::refuse);  // the lock file alone is no run
+  RunLock former = lock_former_run(directory);
+  EXPECT_TRUE(former.held());
+  EXPECT_TRUE(prepare_directory(directory, IfOccupied::keep, std::move(former)).held());
+  EXPECT_FALSE(lock_former_run(directory / "never").held());
 }
 
 }  // namespace
