@@ -96,6 +96,6 @@ PEERS = SettingsTable("peers", "PyTorch's hooks, the demo's model", LLAMA_DEMO, 
 TABLES = {table.name: table for table in (
     LGRECO_LLAMA, LGRECO_RESNET,
     SettingsTable("policies-small", "Codecs and error feedback: a Llama of 0.66 M parameters", LLAMA_SMALL, _tiers(), RATES, TARGETS, PEERS_SMALL),
-    SettingsTable("frontier", "The demo's model: val_bpb against bytes", LLAMA_DEMO, _tiers(), RATES, TARGETS, PEERS),
+    SettingsTable("frontier", "The demo's model: val_bpb against bytes", LLAMA_DEMO, _tiers(), RATES[::-1], TARGETS, PEERS),
 )}
 PEER_TABLES = {table.name: table for table in (PEERS_SMALL, PEERS)}
