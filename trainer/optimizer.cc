@@ -15,55 +15,42 @@ double learning_rate(const OptimOptions& o, int64_t step, int64_t run_steps, int
   return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
 }
 
-Optimizer::Optimizer(const std::vector<std::string>& names, const std::vector<models::Parameter>& parameters) : parameters_(parameters) {
-  for (const auto& name : names) {
-    memory_.push_back({name, {}});
-    for (const auto& parameter : parameters) memory_.back().of_parameter.push_back(at::zeros_like(parameter.value.detach()));
+Optimizer::Optimizer(const std::vector<std::string>& names, const std::vector<models::Parameter>& parameters, double weight_decay) {
+  for (const auto& name : names) memory_.push_back({name, {}});
+  for (const bool decays : {true, false}) {
+    groups_.push_back({{}, {}, std::vector<std::vector<at::Tensor>>(names.size()), decays ? weight_decay : 0.0});
   }
+  for (const auto& parameter : parameters) {
+    Group& group = groups_[parameter.decays ? 0 : 1];
+    group.values.push_back(parameter.value.detach());
+    group.owners.push_back(parameter.value);
+    for (size_t m = 0; m < names.size(); ++m) {
+      memory_[m].of_parameter.push_back(at::zeros_like(group.values.back()));
+      group.memory[m].push_back(memory_[m].of_parameter.back());
+    }
+  }
+  std::erase_if(groups_, [](const Group& group) { return group.values.empty(); });
 }
 
-std::vector<std::vector<size_t>> Optimizer::groups_by_decay() const {
-  std::vector<std::vector<size_t>> groups(2);
-  for (size_t i = 0; i < parameters_.size(); ++i) groups[parameters_[i].decays ? 0 : 1].push_back(i);
-  std::erase_if(groups, [](const auto& group) { return group.empty(); });
-  return groups;
+std::vector<at::Tensor> Optimizer::Group::gradients() const {
+  std::vector<at::Tensor> now;
+  for (const auto& owner : owners) now.push_back(owner.grad());
+  return now;
 }
 
 namespace {
 
-std::vector<at::Tensor> chosen(const std::vector<at::Tensor>& tensors, const std::vector<size_t>& indices) {
-  std::vector<at::Tensor> some;
-  for (const size_t i : indices) some.push_back(tensors[i]);
-  return some;
-}
-
-// What the fused kernels want of a group, beside what is remembered. Values share memory and are no leaves that autograd guards;
-// gradients are looked up at every step, since a new plan may have moved them.
-struct Operands {
-  std::vector<at::Tensor> values, gradients;
-  double weight_decay;
-};
-Operands operands(const std::vector<models::Parameter>& parameters, const std::vector<size_t>& group, const OptimOptions& options) {
-  Operands found{{}, {}, parameters[group.front()].decays ? options.weight_decay : 0.0};
-  for (const size_t i : group) {
-    found.values.push_back(parameters[i].value.detach());
-    found.gradients.push_back(parameters[i].value.grad());
-  }
-  return found;
-}
-
 class AdamW final : public Optimizer {
  public:
   AdamW(const OptimOptions& options, const std::vector<models::Parameter>& parameters)
-      : Optimizer({"exp_avg", "exp_avg_sq"}, parameters), options_(options) {}
+      : Optimizer({"exp_avg", "exp_avg_sq"}, parameters, options.weight_decay), options_(options) {}
 
   void step(int64_t step, double lr) override {
-    for (const auto& group : groups_by_decay()) {
-      const auto [values, gradients, weight_decay] = operands(parameters_, group, options_);
-      const auto first = chosen(memory_[0].of_parameter, group), second = chosen(memory_[1].of_parameter, group);
-      const std::vector<at::Tensor> steps(group.size(), at::full({}, static_cast<double>(step), at::kFloat));
-      at::_fused_adamw_(values, gradients, first, second, {}, steps, lr, options_.betas[0], options_.betas[1], weight_decay, options_.eps,
-                        /*amsgrad=*/false, /*maximize=*/false, {}, {});
+    const at::Tensor count = at::full({}, static_cast<double>(step), at::kFloat);
+    for (const Group& group : groups_) {
+      const std::vector<at::Tensor> counts(group.values.size(), count);
+      at::_fused_adamw_(group.values, group.gradients(), group.memory[0], group.memory[1], {}, counts, lr, options_.betas[0],
+                        options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
     }
   }
 
@@ -74,15 +61,15 @@ class AdamW final : public Optimizer {
 class Sgd final : public Optimizer {
  public:
   Sgd(const OptimOptions& options, const std::vector<models::Parameter>& parameters)
-      : Optimizer(options.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>(), parameters),
+      : Optimizer(options.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>(), parameters,
+                  options.weight_decay),
         options_(options) {}
 
   void step(int64_t, double lr) override {
-    for (const auto& group : groups_by_decay()) {
-      const auto [values, gradients, weight_decay] = operands(parameters_, group, options_);
-      const auto momentum = memory_.empty() ? std::vector<at::Tensor>() : chosen(memory_[0].of_parameter, group);
-      at::_fused_sgd_(values, gradients, momentum, weight_decay, options_.momentum, lr, /*dampening=*/0, options_.nesterov,
-                      /*maximize=*/false, /*is_first_step=*/false, {}, {});  // from 0, the first step is like any other
+    for (const Group& group : groups_) {
+      const auto momentum = group.memory.empty() ? std::vector<at::Tensor>() : group.memory[0];
+      at::_fused_sgd_(group.values, group.gradients(), momentum, group.weight_decay, options_.momentum, lr, /*dampening=*/0,
+                      options_.nesterov, /*maximize=*/false, /*is_first_step=*/false, {}, {});  // from 0, the first step is like any other
     }
   }
 

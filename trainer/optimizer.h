@@ -30,10 +30,18 @@ class Optimizer {
   const std::vector<Memory>& memory() const { return memory_; }
 
  protected:
-  Optimizer(const std::vector<std::string>& names, const std::vector<models::Parameter>& parameters);  // all zero
-  // The indices of the parameters that decay, and of the others: they go through the kernels as two groups.
-  std::vector<std::vector<size_t>> groups_by_decay() const;
-  std::vector<models::Parameter> parameters_;
+  // What the fused kernels take at once: the parameters that decay, or the others.
+  struct Group {
+    std::vector<at::Tensor> values;               // share memory with the parameters, and are no leaves that autograd guards
+    std::vector<at::Tensor> owners;               // the parameters, which have the gradients
+    std::vector<std::vector<at::Tensor>> memory;  // by name, as below
+    double weight_decay = 0;
+    std::vector<at::Tensor> gradients() const;  // as they are now: a new plan may have moved them
+  };
+  // Remembers something under each of `names`, all zero at first.
+  Optimizer(const std::vector<std::string>& names, const std::vector<models::Parameter>& parameters, double weight_decay);
+
+  std::vector<Group> groups_;  // none is empty
   std::vector<Memory> memory_;
 };
 

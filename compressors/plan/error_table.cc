@@ -9,25 +9,17 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "compressors/codec.h"
+#include "compressors/dense_kernels.h"
 #include "compressors/sketch.h"
 
 namespace thinwire::compressors {
 
 namespace {
 
+using dense_kernels::square_sum;
+
 constexpr double kForbidden = std::numeric_limits<double>::infinity();
 constexpr size_t kBlockElems = 4096;  // about; chunks and buckets of codecs divide it as a rule
-
-// Four sums side by side, so that the adds of doubles overlap.
-double square_sum(std::span<const float> values) {
-  double sums[4] = {};
-  size_t i = 0;
-  for (; i + 4 <= values.size(); i += 4) {
-    for (size_t lane = 0; lane < 4; ++lane) sums[lane] += static_cast<double>(values[i + lane]) * values[i + lane];
-  }
-  for (; i < values.size(); ++i) sums[0] += static_cast<double>(values[i]) * values[i];
-  return sums[0] + sums[1] + (sums[2] + sums[3]);
-}
 
 MutableBytes aligned(std::vector<std::byte>& storage, size_t num_bytes) {
   storage.resize(num_bytes + 64);

@@ -9,20 +9,6 @@ namespace {
 
 using namespace testing;
 
-struct Case {
-  Policy policy;
-  CompressorPtr codec;
-};
-void PrintTo(const Case& c, std::ostream* out) { *out << c.policy.name << " under " << c.codec->name(); }
-
-std::vector<Case> all_cases() {
-  std::vector<Case> cases;
-  for (const Policy& policy : all_policies()) {
-    for (const CompressorPtr& codec : all_compressors()) cases.push_back({policy, codec});
-  }
-  return cases;
-}
-
 constexpr Slot kPoisoned = 0;  // the last of its bucket in flat order: all others are encoded before it
 constexpr float kMost = std::numeric_limits<float>::max();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ostream>
 
 #include "config/load.h"
 #include "exchange/rounds/piece.h"
@@ -42,6 +43,16 @@ std::vector<CompressorPtr> all_compressors() {
     all.push_back(name == "topk" ? compressor(name, {"density=10%", "chunk=32"}) : compressor(name));
   }
   return all;
+}
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.policy.name << " under " << c.codec->name(); }
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const Policy& policy : all_policies()) {
+    for (const CompressorPtr& codec : all_compressors()) cases.push_back({policy, codec});
+  }
+  return cases;
 }
 
 std::vector<SlotSpec> policy_slots(const CompressorPtr& codec) {

@@ -1,6 +1,7 @@
 // What the tests of error feedback share: every policy, every compressor of the registry, rounds of numbers that differ between ranks, and
 // the state of an exchange laid out by slot, whatever its buckets.
 #pragma once
+#include <iosfwd>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,6 +28,14 @@ const std::vector<Policy>& all_policies();  // none, ef14 and its decay and int8
 using CompressorPtr = std::shared_ptr<const compressors::Compressor>;
 CompressorPtr compressor(const std::string& name, const std::vector<std::string>& options = {});
 std::vector<CompressorPtr> all_compressors();  // of the registry, under options that fit small layers
+
+// Every policy under every compressor.
+struct Case {
+  Policy policy;
+  CompressorPtr codec;
+};
+void PrintTo(const Case& c, std::ostream* out);
+std::vector<Case> all_cases();
 
 // Matrices, vectors, an empty slot and one of a single element: 500 elements.
 std::vector<SlotSpec> policy_slots(const CompressorPtr& codec);
