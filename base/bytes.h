@@ -6,6 +6,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "base/check.h"
@@ -38,14 +39,16 @@ inline ConstBytes bytes_of(std::string_view text) { return std::as_bytes(std::sp
 // Reads foreign bytes front to back. Running off the end throws CorruptData that names `source` and the offset.
 class ByteReader {
  public:
-  ByteReader(ConstBytes bytes, std::string source) : bytes_(bytes), source_(std::move(source)) {}
+  ByteReader(ConstBytes bytes, std::string_view source) : bytes_(bytes), source_(source) {}
+  ByteReader(ConstBytes bytes, const char* source) : ByteReader(bytes, std::string_view(source)) {}
+  ByteReader(ConstBytes bytes, std::string&& source) = delete;  // it is only referred to
 
   template <class T>
   requires std::is_trivially_copyable_v<T> T read(const char* field) { return load_le<T>(take(sizeof(T), field).data()); }
 
   ConstBytes take(size_t num_bytes, const char* field) {
     if (num_bytes > remaining()) {
-      throw CorruptData(source_ + ": '" + field + "' needs " + std::to_string(num_bytes) + " bytes at offset " + std::to_string(offset_) +
+      throw CorruptData(std::string(source_) + ": '" + field + "' needs " + std::to_string(num_bytes) + " bytes at offset " + std::to_string(offset_) +
                         ", but only " + std::to_string(remaining()) + " are left");
     }
     ConstBytes taken = bytes_.subspan(offset_, num_bytes);
@@ -58,7 +61,7 @@ class ByteReader {
 
  private:
   ConstBytes bytes_;
-  std::string source_;
+  std::string_view source_;
   size_t offset_ = 0;
 };
 

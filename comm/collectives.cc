@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/function_ref.h"
+
 namespace thinwire::comm {
 
 namespace {
@@ -20,23 +22,22 @@ void require_size(Wire& wire, const Op& op, size_t expected_bytes, const char* w
   wire.fail(fmt::format("rank {} sent {} bytes instead of {}", wire.member(op.peer), op.received, expected_bytes), what);
 }
 
-// Sends to[p] to each peer and receives into[p] from it, in one step. Returns the receives; each rank starts with its right neighbour, so
-// that no rank is everybody's first.
-std::vector<Op> swap_all(Wire& wire, std::span<const ConstBytes> to, std::span<MutableBytes> into, const char* what) {
+// Sends to_of(p) to each peer and receives into[p] from it, in one step. Returns the receives, in the wire's scratch; each rank starts with
+// its right neighbour, so that no rank is everybody's first.
+std::span<const Op> swap_all(Wire& wire, FunctionRef<ConstBytes(size_t)> to_of, std::span<MutableBytes> into, const char* what) {
   const int size = wire.size();
-  check(to.size() == static_cast<size_t>(size) && into.size() == to.size(), "there is one buffer per member");
-  std::vector<Op> ops;
+  check(into.size() == static_cast<size_t>(size), "there is one buffer per member");
+  std::vector<Op>& ops = wire.ops();
   for (int step = 1; step < size; ++step) {
     const int left = (wire.rank() - step + size) % size;
     ops.push_back(recv_from(left, into[static_cast<size_t>(left)]));
   }
   for (int step = 1; step < size; ++step) {
     const int right = (wire.rank() + step) % size;
-    ops.push_back(send_to(right, to[static_cast<size_t>(right)]));
+    ops.push_back(send_to(right, to_of(static_cast<size_t>(right))));
   }
   wire.run(ops, what);
-  ops.resize(static_cast<size_t>(size - 1));
-  return ops;
+  return std::span(ops).first(static_cast<size_t>(size - 1));
 }
 
 void cut_to_received(std::span<MutableBytes> into, std::span<const Op> receives) {
@@ -77,8 +78,7 @@ void broadcast(Wire& wire, MutableBytes bytes, int root) {
 }
 
 void all_gather(Wire& wire, ConstBytes mine, std::span<MutableBytes> into) {
-  const std::vector<ConstBytes> to(static_cast<size_t>(wire.size()), mine);
-  cut_to_received(into, swap_all(wire, to, into, "all_gather"));
+  cut_to_received(into, swap_all(wire, [mine](size_t) { return mine; }, into, "all_gather"));
 }
 
 std::vector<std::vector<std::byte>> all_gather(Wire& wire, ConstBytes mine, size_t max_bytes_each) {
@@ -103,7 +103,8 @@ std::vector<std::vector<std::byte>> all_gather(Wire& wire, ConstBytes mine, size
 }
 
 void all_to_all(Wire& wire, std::span<const ConstBytes> to, std::span<MutableBytes> from) {
-  cut_to_received(from, swap_all(wire, to, from, "all_to_all"));
+  check(to.size() == from.size(), "there is one buffer per member");
+  cut_to_received(from, swap_all(wire, [to](size_t r) { return to[r]; }, from, "all_to_all"));
 }
 
 Slice owned_slice(size_t num_elems, int owner, int num_owners, size_t align) {
@@ -134,7 +135,7 @@ std::vector<std::vector<float>> collect_own_slice(Wire& wire, std::span<const fl
     parts[at].resize(own.size());
     from[at] = std::as_writable_bytes(std::span(parts[at]));
   }
-  for (const Op& op : swap_all(wire, to, from, what)) require_size(wire, op, own.size() * sizeof(float), what);
+  for (const Op& op : swap_all(wire, [&](size_t r) { return to[r]; }, from, what)) require_size(wire, op, own.size() * sizeof(float), what);
   return parts;
 }
 }  // namespace
@@ -150,13 +151,12 @@ void sum_in_rank_order(Wire& wire, std::span<float> values) {
   for (size_t r = 1; r < parts.size(); ++r) {
     for (size_t i = 0; i < sum.size(); ++i) sum[i] += parts[r][i];
   }
-  const std::vector<ConstBytes> to(parts.size(), bytes_of(sum));
   std::vector<MutableBytes> into(parts.size());
   for (int r = 0; r < size; ++r) {
     const Slice theirs = owned_slice(values.size(), r, size);
     if (r != wire.rank()) into[static_cast<size_t>(r)] = std::as_writable_bytes(values.subspan(theirs.begin, theirs.size()));
   }
-  for (const Op& op : swap_all(wire, to, into, kWhat)) require_size(wire, op, op.buffer.bytes, kWhat);
+  for (const Op& op : swap_all(wire, [sum](size_t) { return bytes_of(sum); }, into, kWhat)) require_size(wire, op, op.buffer.bytes, kWhat);
 }
 
 }  // namespace thinwire::comm

@@ -3,140 +3,188 @@
 #include <fmt/format.h>
 
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <numeric>
 #include <thread>
+#include <vector>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/trace.h"
 
 namespace thinwire::comm {
 
 namespace {
-std::unique_ptr<Channel> open_to_all(Transport& transport) {
+std::unique_ptr<Channel> open_to_all(Transport& transport, const std::string& name) {
   Group everyone;
   everyone.members.resize(static_cast<size_t>(transport.world_size()));
   std::iota(everyone.members.begin(), everyone.members.end(), 0);
-  return transport.open(everyone, "driver");
+  return transport.open(everyone, name);
 }
 
-void abort_because_of(Channel& channel, const std::exception_ptr& error) {
+std::pair<ExitCode, std::string> reason_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& e) {
-    channel.abort(e.code(), e.what());
+    return {e.code(), e.what()};
   } catch (const std::exception& e) {
-    channel.abort(ExitCode::other, e.what());
+    return {ExitCode::other, e.what()};
   } catch (...) {
-    channel.abort(ExitCode::other, "an exception that is no std::exception");
+    return {ExitCode::other, "an exception that is no std::exception"};
   }
 }
 }  // namespace
 
 struct Driver::Impl {
-  struct Posted {
-    std::string name;
-    Job job;
-    std::promise<void> done;
-    std::shared_ptr<log::RankLog> log;  // of the thread that posted it, so that lines of the job carry its rank
+  struct Lane {
+    Lane(Transport& transport, const std::string& name, double timeout_s, BusyTime& busy)
+        : channel(open_to_all(transport, name)), wire(*channel, timeout_s, &busy) {}
+    const std::unique_ptr<Channel> channel;
+    Wire wire;  // of the lane's thread alone
+    std::condition_variable wake;
+    Task* first = nullptr;  // the queue, guarded by mutex
+    Task* last = nullptr;
+    std::thread thread;
   };
 
-  Impl(Transport& transport, double timeout_s) : channel(open_to_all(transport)), wire(*channel, timeout_s) {
-    thread = std::thread([this] { serve(); });
-  }
-
-  void serve() {
-    for (;;) {
-      std::unique_lock lock(mutex);
-      wake.wait(lock, [this] { return !queue.empty() || closing; });
-      if (queue.empty()) return;
-      Posted posted = std::move(queue.front());
-      queue.pop_front();
-      const std::exception_ptr failed = failure;
-      lock.unlock();
-      if (failed) {
-        posted.job = nullptr;
-        posted.done.set_exception(failed);
-      } else {
-        execute(posted);
-      }
+  Impl(Transport& transport, double timeout_s, int bulk_lanes) {
+    check(bulk_lanes > 0, "there is a bulk lane");
+    for (int i = 0; i <= bulk_lanes; ++i) {
+      const std::string name = i == kControl ? "control" : "bulk " + std::to_string(i);
+      lanes.push_back(std::make_unique<Lane>(transport, name, timeout_s, busy));
+    }
+    for (size_t i = 0; i < lanes.size(); ++i) {
+      lanes[i]->thread = std::thread([this, i] {
+        trace::set_thread(static_cast<int>(i) + 1);  // 0 is the training thread
+        serve(*lanes[i]);
+      });
     }
   }
 
-  void execute(Posted& posted) {
+  void serve(Lane& lane) {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      lane.wake.wait(lock, [&] { return lane.first != nullptr || closing; });
+      if (lane.first == nullptr) return;
+      Task& task = *lane.first;
+      lane.first = task.next_;
+      if (!failure) {
+        lock.unlock();
+        execute(lane, task);
+        lock.lock();
+      }
+      task.error_ = failure;
+      task.log_ = nullptr;
+      task.trace_ = nullptr;
+      task.pending_ = false;
+      done.notify_all();
+    }
+  }
+
+  // Errors go to `failure`: a second one is a consequence of the first.
+  void execute(Lane& lane, Task& task) {
     std::exception_ptr error;
-    log::adopt(posted.log);
+    log::adopt(task.log_);
+    trace::adopt(task.trace_);
+    const WireCounters before = lane.wire.counters();
     try {
-      wire.set_purpose(std::move(posted.name));
-      posted.job(wire);
+      lane.wire.set_purpose(task.name_);
+      task.job_(lane.wire);
     } catch (...) {
       error = std::current_exception();
     }
-    posted.job = nullptr;
     {
       const std::lock_guard lock(mutex);
-      counters = wire.counters();
+      counters.sent_bytes += lane.wire.counters().sent_bytes - before.sent_bytes;
+      counters.received_bytes += lane.wire.counters().received_bytes - before.received_bytes;
       if (error && !failure) failure = error;
     }
-    if (!error) return posted.done.set_value();
-    abort_because_of(*channel, error);
-    posted.done.set_exception(error);
+    if (error) abort_because_of(error);
   }
 
-  const std::unique_ptr<Channel> channel;
-  Wire wire;  // of the thread below alone
+  void abort_because_of(const std::exception_ptr& error) noexcept {
+    const auto [code, why] = reason_of(error);
+    for (auto& lane : lanes) lane->channel->abort(code, why);
+  }
+
+  BusyTime busy;
+  std::vector<std::unique_ptr<Lane>> lanes;
   mutable std::mutex mutex;
-  std::condition_variable wake;
-  std::deque<Posted> queue;    // guarded by mutex, as all below
-  std::exception_ptr failure;  // the first; every later job fails with it
+  std::condition_variable done;
+  std::exception_ptr failure;  // the first, guarded by mutex, as all below
   bool closing = false;
   WireCounters counters;
-  std::thread thread;
 };
 
-Driver::Driver(Transport& transport, double timeout_s) : impl_(std::make_unique<Impl>(transport, timeout_s)) {}
+Driver::Driver(Transport& transport, double timeout_s, int bulk_lanes)
+    : impl_(std::make_unique<Impl>(transport, timeout_s, bulk_lanes)) {}
 
 Driver::~Driver() {
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->closing = true;
   }
-  impl_->wake.notify_one();
-  impl_->thread.join();
+  for (auto& lane : impl_->lanes) lane->wake.notify_one();
+  for (auto& lane : impl_->lanes) lane->thread.join();
 }
 
-int Driver::rank() const { return impl_->channel->rank(); }
-int Driver::size() const { return impl_->channel->size(); }
+int Driver::rank() const { return impl_->lanes[kControl]->channel->rank(); }
+int Driver::size() const { return impl_->lanes[kControl]->channel->size(); }
+int Driver::bulk_lanes() const { return static_cast<int>(impl_->lanes.size()) - 1; }
 
-std::future<void> Driver::post(std::string name, Job job) {
-  Impl::Posted posted{std::move(name), std::move(job), {}, log::current()};
-  std::future<void> done = posted.done.get_future();
+void Driver::post(Task& task, int at) {
+  Impl::Lane& lane = *impl_->lanes.at(static_cast<size_t>(at));
   {
     const std::lock_guard lock(impl_->mutex);
-    impl_->queue.push_back(std::move(posted));
+    check(!task.pending_, "a task is posted once at a time");
+    task.pending_ = true;
+    task.error_ = nullptr;
+    task.log_ = log::current();
+    task.trace_ = trace::current();
+    task.next_ = nullptr;
+    (lane.first == nullptr ? lane.first : lane.last->next_) = &task;
+    lane.last = &task;
   }
-  impl_->wake.notify_one();
-  return done;
+  lane.wake.notify_one();
 }
 
-void Driver::run(std::string name, Job job) {
-  check(std::this_thread::get_id() != impl_->thread.get_id(), "a job does not wait for another job");
-  post(std::move(name), std::move(job)).get();
+void Driver::settle(Task& task) noexcept {
+  std::unique_lock lock(impl_->mutex);
+  impl_->done.wait(lock, [&] { return !task.pending_; });
+}
+
+void Driver::wait(Task& task) {
+  settle(task);
+  std::exception_ptr error;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    error = std::exchange(task.error_, nullptr);
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+void Driver::run(std::string name, std::function<void(Wire&)> job) {
+  for (const auto& lane : impl_->lanes) check(std::this_thread::get_id() != lane->thread.get_id(), "a task does not wait for another task");
+  Task task(std::move(name), std::move(job));
+  post(task);
+  wait(task);
 }
 
 void Driver::abort(ExitCode code, const std::string& why) noexcept {
   try {
     const std::lock_guard lock(impl_->mutex);
     if (!impl_->failure) impl_->failure = std::make_exception_ptr(CommError(fmt::format("rank {}: {}", rank(), why), code));
-  } catch (...) {  // out of memory for the text: the channel below still fails whatever uses it
+  } catch (...) {  // out of memory for the text: the channels below still fail whatever uses them
   }
-  impl_->channel->abort(code, why);
+  for (auto& lane : impl_->lanes) lane->channel->abort(code, why);
 }
 
 WireCounters Driver::counters() const {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->counters;
+  WireCounters all = impl_->counters;
+  all.busy_s = impl_->busy.seconds();
+  return all;
 }
 
 }  // namespace thinwire::comm

@@ -1,40 +1,75 @@
-// The one communication thread of a rank. Everything that crosses the wire is a job posted here: exchange, flags, hashes.
+// The communication threads of a rank. Everything that crosses the wire is a task posted here: exchange, flags, hashes.
 //
-// Jobs run one after another in the order posted, so every rank must post the same jobs in the same order. A job may block on the wire,
-// never on the thread that posted it. After a job threw, the channel is aborted and every later job fails with the same error.
-// Thread-safe. The destructor lets posted jobs finish, or fail, and joins.
+// A driver has lanes, each a thread with a channel of its own: one for control (flags, hashes, agreements) and some for bulk, so that one
+// bucket is encoded while another is on the wire, and a flag does not wait behind either. Tasks of a lane run one after another in the
+// order posted; so every rank must post the same tasks to a lane in the same order. A task may block on the wire, never on the thread that
+// posted it. After a task threw, all channels are aborted, and every task that has not ended fails with the same error.
+// Thread-safe. The destructor lets posted tasks finish, or fail, and joins.
 #pragma once
+#include <cstddef>
+#include <exception>
 #include <functional>
-#include <future>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "comm/transport.h"
 #include "comm/wire.h"
 
+namespace thinwire::log {
+struct RankLog;
+}
+namespace thinwire::trace {
+class Recorder;
+}
+
 namespace thinwire::comm {
+
+// A piece of work that may be posted again and again, without allocating. Must outlive its run: wait for it before it goes.
+class Task {
+ public:
+  // `name` is for messages: on whose behalf the wire is used.
+  Task(std::string name, std::function<void(Wire&)> job) : name_(std::move(name)), job_(std::move(job)) {}
+  Task(const Task&) = delete;
+  Task& operator=(const Task&) = delete;
+
+ private:
+  friend class Driver;
+  const std::string name_;
+  const std::function<void(Wire&)> job_;
+  // Guarded by the driver's mutex:
+  bool pending_ = false;
+  std::exception_ptr error_;
+  std::shared_ptr<log::RankLog> log_;         // of the thread that posted it, so that lines of the job carry its rank
+  std::shared_ptr<trace::Recorder> trace_;    // likewise
+  Task* next_ = nullptr;               // behind it in the lane
+};
 
 class Driver {
  public:
-  // Opens a channel of all the transport's ranks. timeout_s bounds the wait for any one message.
-  Driver(Transport& transport, double timeout_s);
+  static constexpr int kControl = 0;  // the lane of what is small; bulk lanes follow it
+
+  // Opens channels of all the transport's ranks. timeout_s bounds the wait for any one message.
+  Driver(Transport& transport, double timeout_s, int bulk_lanes = 2);
   ~Driver();
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
   int rank() const;
   int size() const;
+  int bulk_lanes() const;
+  int bulk_lane(size_t turn) const { return 1 + static_cast<int>(turn % static_cast<size_t>(bulk_lanes())); }  // round robin
 
-  using Job = std::function<void(Wire&)>;
-  // The future is ready when the job has run and what it captured is gone; get() rethrows what it threw. `name` is for messages.
-  std::future<void> post(std::string name, Job job);
-  // post() and wait. Not from inside a job.
-  void run(std::string name, Job job);
+  void post(Task& task, int lane = kControl);
+  void wait(Task& task);             // until it is not pending: not from inside a task. Rethrows what it threw, once
+  void settle(Task& task) noexcept;  // wait() that keeps the error to itself
+  // post() to the control lane, and wait().
+  void run(std::string name, std::function<void(Wire&)> job);
 
-  // From any thread: this rank is going down with `code` because of `why`; tells the peers and fails all jobs.
+  // From any thread: this rank is going down with `code` because of `why`; tells the peers and fails all tasks.
   void abort(ExitCode code, const std::string& why) noexcept;
 
-  WireCounters counters() const;  // of all jobs finished so far
+  WireCounters counters() const;  // of all tasks finished so far; busy_s: time in which some lane was at the wire
 
  private:
   struct Impl;

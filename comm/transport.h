@@ -46,7 +46,6 @@ struct Status {
   State state = State::pending;
   std::string why;                 // failed: who and what
   ExitCode code = ExitCode::comm;  // failed: what the process should end with
-  std::vector<int> waiting_for;    // pending: peers whose part is missing
   uint64_t progress = 0;           // pending: grows whenever a part of this ticket got through
 
   static Status failed(ExitCode code, std::string why) {
@@ -69,6 +68,8 @@ class Channel {
   virtual Ticket post(std::span<Op> ops) = 0;
   // Makes progress and reports. A done or failed ticket is forgotten by this call.
   virtual Status poll(Ticket ticket) = 0;
+  // Of a pending ticket: the peers whose part is missing. For messages: asked once, at a deadline.
+  virtual std::vector<int> waiting_for(Ticket ticket) const = 0;
   // From any thread: ends this epoch and unblocks every member's waiters, own ones included, with "rank <who>: <why>" and `code`, as far as
   // peers can still be reached. Does nothing on a channel that this or another member aborted before.
   virtual void abort(ExitCode code, std::string_view why) noexcept = 0;

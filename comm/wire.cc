@@ -8,11 +8,27 @@
 #include <thread>
 
 #include "base/check.h"
-#include "base/stopwatch.h"
+#include "base/trace.h"
 
 namespace thinwire::comm {
 
 namespace {
+// Tells a BusyTime of its own lifetime.
+class InUse {
+ public:
+  explicit InUse(BusyTime* busy) : busy_(busy) {
+    if (busy_ != nullptr) busy_->begin();
+  }
+  ~InUse() {
+    if (busy_ != nullptr) busy_->end();
+  }
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+
+ private:
+  BusyTime* busy_;
+};
+
 // Short waits stay short; long ones leave the core to the training thread and to the other ranks of this machine.
 class Backoff {
  public:
@@ -33,6 +49,21 @@ class Backoff {
 };
 }  // namespace
 
+void BusyTime::begin() {
+  const std::lock_guard lock(mutex_);
+  if (wires_++ == 0) since_ = {};
+}
+
+void BusyTime::end() {
+  const std::lock_guard lock(mutex_);
+  if (--wires_ == 0) total_s_ += since_.seconds();
+}
+
+double BusyTime::seconds() const {
+  const std::lock_guard lock(mutex_);
+  return total_s_ + (wires_ > 0 ? since_.seconds() : 0);
+}
+
 Wire::Wire(Wire& parent, std::vector<int> members)
     : channel_(parent.channel_), parent_(&parent), members_(std::move(members)), timeout_s_(parent.timeout_s_) {
   const auto own = std::find(members_.begin(), members_.end(), parent.rank());
@@ -43,23 +74,26 @@ Wire::Wire(Wire& parent, std::vector<int> members)
 void Wire::run(std::span<Op> ops, std::string_view what) {
   if (ops.empty()) return;
   if (parent_ != nullptr) {
-    std::vector<int> peers;
-    for (Op& op : ops) {
-      peers.push_back(op.peer);
-      op.peer = members_[static_cast<size_t>(op.peer)];
-    }
+    for (Op& op : ops) op.peer = members_[static_cast<size_t>(op.peer)];
     parent_->run(ops, what);
-    for (size_t i = 0; i < ops.size(); ++i) ops[i].peer = peers[i];
+    for (Op& op : ops) op.peer = static_cast<int>(std::lower_bound(members_.begin(), members_.end(), op.peer) - members_.begin());
     return;
   }
   const TimeInto busy(counters_.busy_s);
+  const InUse in_use(shared_);
+  uint64_t sent_bytes = 0, received_bytes = 0;
   for (const Op& op : ops) {
-    if (op.kind == Op::Kind::send) counters_.sent_bytes += op.buffer.bytes;
+    if (op.kind == Op::Kind::send) sent_bytes += op.buffer.bytes;
   }
+  counters_.sent_bytes += sent_bytes;
+  trace::Span transmits(trace::Lane::wire_tx, what), receives(trace::Lane::wire_rx, what);
   wait(channel_.post(ops), what);
   for (const Op& op : ops) {
-    if (op.kind == Op::Kind::recv) counters_.received_bytes += op.received;
+    if (op.kind == Op::Kind::recv) received_bytes += op.received;
   }
+  counters_.received_bytes += received_bytes;
+  transmits.moves(sent_bytes);
+  receives.moves(received_bytes);
 }
 
 void Wire::wait(Ticket ticket, std::string_view what) {
@@ -75,7 +109,7 @@ void Wire::wait(Ticket ticket, std::string_view what) {
       since_progress = {};
       backoff.reset();
     } else if (since_progress.seconds() > timeout_s_) {
-      fail(fmt::format("no message from {} for {:g} s", absent(status.waiting_for), timeout_s_), what);
+      fail(fmt::format("no message from {} for {:g} s", absent(channel_.waiting_for(ticket)), timeout_s_), what);
     }
     backoff.pause();
   }

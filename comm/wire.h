@@ -3,11 +3,14 @@
 // Used only on the thread that owns the channel (the Driver's). `sent_bytes` is the one place where wire bytes are counted: the bytes
 // handed to the transport, frames included.
 #pragma once
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "base/stopwatch.h"
 
 #include "comm/transport.h"
 
@@ -19,9 +22,24 @@ struct WireCounters {
   double busy_s = 0;  // time inside run(): posting, waiting and moving bytes
 };
 
+// Time in which at least one of several wires was in use. Thread-safe.
+class BusyTime {
+ public:
+  void begin();
+  void end();
+  double seconds() const;
+
+ private:
+  mutable std::mutex mutex_;
+  int wires_ = 0;
+  Stopwatch since_;  // while wires_ > 0
+  double total_s_ = 0;
+};
+
 class Wire {
  public:
-  Wire(Channel& channel, double timeout_s) : channel_(channel), timeout_s_(timeout_s) {}
+  // `shared`: also told when this wire is in use; must outlive it.
+  Wire(Channel& channel, double timeout_s, BusyTime* shared = nullptr) : channel_(channel), timeout_s_(timeout_s), shared_(shared) {}
   // A view of a subset of the parent's members (ascending indices, this one among them), whose ranks count from 0 within it. Its bytes and
   // failures are the parent's, which must outlive it. Members of other subsets may use theirs meanwhile; the parent itself may not.
   Wire(Wire& parent, std::vector<int> members);
@@ -38,7 +56,13 @@ class Wire {
   [[noreturn]] void fail(const std::string& why, std::string_view what, ExitCode code = ExitCode::comm);
 
   // On whose behalf the next operations run; error messages then say "all_gather (bucket 2)".
-  void set_purpose(std::string purpose) { purpose_ = std::move(purpose); }
+  void set_purpose(const std::string& purpose) { purpose_ = purpose; }
+
+  // Scratch for collectives: empty, and as large as it ever was.
+  std::vector<Op>& ops() {
+    ops_.clear();
+    return ops_;
+  }
 
   const WireCounters& counters() const { return parent_ ? parent_->counters() : counters_; }
 
@@ -51,7 +75,9 @@ class Wire {
   std::vector<int> members_;  // of the parent
   int own_index_ = 0;
   double timeout_s_;
+  BusyTime* shared_ = nullptr;
   std::string purpose_;
+  std::vector<Op> ops_;
   WireCounters counters_;
 };
 

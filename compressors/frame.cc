@@ -19,9 +19,9 @@ uint64_t checksum(ConstBytes frame) {
 // Refuses fields by name; knows who sent them.
 class Refusal {
  public:
-  explicit Refusal(const std::string& source) : source_(source) {}
+  explicit Refusal(std::string_view source) : source_(source) {}
 
-  [[noreturn]] void broken(const std::string& what) const { throw CorruptData(source_ + ": " + what); }
+  [[noreturn]] void broken(const std::string& what) const { throw CorruptData(std::string(source_) + ": " + what); }
 
   void unless_same(const char* field, uint64_t found, uint64_t expected) const {
     if (found != expected) out_of_step(field, std::to_string(found), std::to_string(expected));
@@ -34,7 +34,7 @@ class Refusal {
   [[noreturn]] void out_of_step(const char* field, const std::string& found, const std::string& expected) const {
     broken(std::string("frame is of ") + field + " " + found + ", expected " + expected + ": the sender is out of step with this rank");
   }
-  const std::string& source_;
+  std::string_view source_;
 };
 
 }  // namespace
@@ -58,9 +58,9 @@ size_t seal_frame(MutableBytes frame, const FrameInfo& info, size_t body_bytes) 
   return whole.size();
 }
 
-ConstBytes open_frame(ConstBytes frame, const FrameInfo& expected, const std::string& source) {
+ConstBytes open_frame(ConstBytes frame, const FrameInfo& expected, std::string_view source) {
   const Refusal refuse(source);
-  ByteReader header(frame, source + ": frame header");
+  ByteReader header(frame, source);
   if (header.read<uint32_t>("magic") != kMagic) refuse.broken("frame does not start with the magic 'TWFR'");
   const auto version = header.read<uint16_t>("version");
   if (version != kVersion) {

@@ -4,7 +4,7 @@
 // length; anything else is a peer out of step or broken bytes, and is refused by name. Free functions without state.
 #pragma once
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 
@@ -27,6 +27,6 @@ size_t seal_frame(MutableBytes frame, const FrameInfo& info, size_t body_bytes);
 
 // The body (a view into `frame`) of a frame that matches `expected` in every field, else CorruptData that names the field and both values,
 // behind `source` ("rank 2's contribution"). `frame` is exactly what arrived.
-ConstBytes open_frame(ConstBytes frame, const FrameInfo& expected, const std::string& source);
+ConstBytes open_frame(ConstBytes frame, const FrameInfo& expected, std::string_view source);
 
 }  // namespace thinwire::compressors

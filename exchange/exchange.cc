@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <numeric>
 
-#include "base/stopwatch.h"
+#include "base/trace.h"
 #include "compressors/dense_kernels.h"
 #include "compressors/guards.h"
 #include "exchange/rounds/bucket_round.h"
@@ -60,12 +61,11 @@ Exchange::Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions&
 }
 
 Exchange::~Exchange() {
-  for (auto& job : posted_) {
-    if (job.valid()) job.wait();  // jobs refer to our memory
-  }
+  for (auto& task : tasks_) driver_.settle(task);  // they refer to our memory
 }
 
 void Exchange::lay_out(SlotTable table) {
+  tasks_.clear();
   rounds_.clear();
   table_ = std::make_unique<SlotTable>(std::move(table));
   if (nodes_->leads() && loses_anything(*table_)) feedback_ = make_error_feedback(feedback_options_, *table_, seed_);
@@ -73,41 +73,63 @@ void Exchange::lay_out(SlotTable table) {
   ready_.assign(table_->slots().size(), false);
   missing_.assign(table_->buckets().size(), 0);
   norms_.resize(table_->slots().size());
+  measured_.resize(table_->slots().size());
+  open_.assign(table_->num_fragments(), {});
   const auto fp32 = std::dynamic_pointer_cast<const compressors::Codec>(compressors::CodecChoice().make());
   for (uint32_t b = 0; b < table_->buckets().size(); ++b) {
     rounds_.push_back(std::make_unique<BucketRound>(*table_, b, *nodes_, fp32, seed_));
+    tasks_.emplace_back("exchange of bucket " + std::to_string(b), [this, b](comm::Wire& wire) { run_bucket(wire, b); });
+    open_[table_->buckets()[b].fragment].buckets.push_back(b);
   }
 }
 
-void Exchange::begin(const RoundInfo& info) {
-  check(!open_, "the round before was finished");
-  info_ = info;
-  info_.dense = info.dense || (feedback_ && feedback_->needs_dense_round());
-  open_ = true;
-  next_bucket_ = 0;
-  posted_.clear();
-  times_ = {};
-  ready_.assign(ready_.size(), false);
-  for (size_t b = 0; b < missing_.size(); ++b) missing_[b] = static_cast<uint32_t>(table_->buckets()[b].slots.size());
+bool Exchange::any_open() const {
+  return std::any_of(open_.begin(), open_.end(), [](const OpenRound& round) { return round.is_open; });
+}
+
+bool Exchange::needs_dense_round(uint32_t fragment) const {
+  if (!feedback_) return false;
+  const auto& buckets = open_[fragment].buckets;
+  return std::any_of(buckets.begin(), buckets.end(), [this](uint32_t b) {
+    const auto& slots = table_->buckets()[b].slots;
+    return std::any_of(slots.begin(), slots.end(), [this](Slot slot) { return feedback_->needs_dense_round(slot); });
+  });
+}
+
+void Exchange::begin(const RoundInfo& info, uint32_t fragment) {
+  OpenRound& round = open_[fragment];
+  check(!round.is_open, "the round before was finished");
+  round.info = info;
+  round.info.dense = info.dense || needs_dense_round(fragment);
+  round.is_open = true;
+  round.num_posted = 0;
+  round.wire_busy_before_s = driver_.counters().busy_s;
+  for (const uint32_t b : round.buckets) {
+    missing_[b] = static_cast<uint32_t>(table_->buckets()[b].slots.size());
+    for (const Slot slot : table_->buckets()[b].slots) ready_[slot] = false;
+  }
 }
 
 void Exchange::ready(Slot slot) {
-  check(open_, "ready() is called within a round");
+  OpenRound& round = open_[table_->slots()[slot].fragment];
+  check(round.is_open, "ready() is called within a round");
   check(!ready_[slot], "a slot is ready once per round");
   ready_[slot] = true;
   --missing_[table_->bucket_of(slot)];
-  if (overlap_) post_full_buckets();
+  if (overlap_) post_full_buckets(round);
 }
 
-void Exchange::post_full_buckets() {
-  for (; next_bucket_ < missing_.size() && missing_[next_bucket_] == 0; ++next_bucket_) {
-    posted_.push_back(driver_.post("exchange of bucket " + std::to_string(next_bucket_),
-                                   [this, bucket = next_bucket_, info = info_](comm::Wire& wire) { run_bucket(wire, bucket, info); }));
+void Exchange::post_full_buckets(OpenRound& round) {
+  for (; round.num_posted < round.buckets.size(); ++round.num_posted) {
+    const uint32_t bucket = round.buckets[round.num_posted];
+    if (missing_[bucket] != 0) return;
+    driver_.post(tasks_[bucket], driver_.bulk_lane(bucket));
   }
 }
 
-void Exchange::run_bucket(comm::Wire& wire, uint32_t index, const RoundInfo& info) {
+void Exchange::run_bucket(comm::Wire& wire, uint32_t index) {
   const Bucket& bucket = table_->buckets()[index];
+  const RoundInfo& info = open_[bucket.fragment].info;
   const auto values = std::span(values_).subspan(bucket.begin, bucket.elems);
   if (samples_) {
     for (size_t i = 0; i < values.size(); ++i) sampled_[bucket.begin + i] += info.scale * values[i];
@@ -121,31 +143,61 @@ void Exchange::run_bucket(comm::Wire& wire, uint32_t index, const RoundInfo& inf
 void Exchange::note_inputs(const Bucket& bucket, float scale) {
   const float decay = feedback_ ? feedback_->decay() : 0;
   for (const Slot slot : bucket.slots) {
-    const auto x = values(slot), e = residual(slot);
+    std::vector<float> unpacked;
+    const auto x = values(slot), e = feedback_ ? feedback_->residual(slot, unpacked) : std::span<float>();
     const auto [input, offered] = squares_of({.x = x.data(), .scale = scale, .residual = e.data(), .decay = decay}, x.size());
-    norms_[slot] = {offered, 0, std::max(norms_[slot].largest_input, input)};
+    measured_[slot] = {offered, 0, std::max(norms_[slot].largest_input, input)};
   }
 }
 
 void Exchange::note_residual(const Bucket& bucket) {
-  for (const Slot slot : bucket.slots) norms_[slot].residual += compressors::dense_kernels::square_sum(residual(slot));
+  if (!feedback_) return;
+  std::vector<float> unpacked;
+  for (const Slot slot : bucket.slots) measured_[slot].residual = compressors::dense_kernels::square_sum(feedback_->residual(slot, unpacked));
 }
 
-void Exchange::finish() {
-  check(open_, "finish() ends a round");
-  post_full_buckets();
-  check(next_bucket_ == missing_.size(), "every slot is ready when a round is finished");
-  const Stopwatch waited;
-  for (auto& job : posted_) job.wait();  // all of them: none may refer to our memory when we throw
-  for (auto& job : posted_) job.get();
-  times_.exposed_s = waited.seconds();
-  for (const auto& round : rounds_) times_.encode_s += round->codec_s();
-  if (samples_) ++rounds_sampled_;
-  open_ = false;
+void Exchange::join(OpenRound& round) {
+  post_full_buckets(round);
+  check(round.num_posted == round.buckets.size(), "every slot is ready when a round is waited for");
+  for (const uint32_t b : round.buckets) driver_.settle(tasks_[b]);  // all of them: none may refer to our memory when we throw
+  for (const uint32_t b : round.buckets) driver_.wait(tasks_[b]);
+}
+
+void Exchange::join() {
+  for (OpenRound& round : open_) {
+    if (round.is_open) join(round);
+  }
+}
+
+void Exchange::finish(uint32_t fragment) {
+  OpenRound& round = open_[fragment];
+  check(round.is_open, "finish() ends a round");
+  trace::Span waits(trace::Lane::exposed, "fragment", fragment);
+  join(round);
+  times_ = {.exposed_s = waits.end()};
+  uint64_t sent_bytes = 0;
+  for (const uint32_t b : round.buckets) {
+    times_.encode_s += rounds_[b]->codec_s();
+    sent_bytes += rounds_[b]->sent_bytes();
+    if (!measures_ || round.info.dense) continue;
+    for (const Slot slot : table_->buckets()[b].slots) norms_[slot] = measured_[slot];
+  }
+  const double wire_s = driver_.counters().busy_s - round.wire_busy_before_s;
+  times_.wire_s_per_byte = sent_bytes == 0 ? 0 : wire_s / static_cast<double>(sent_bytes);
+  if (samples_ && fragment + 1 == open_.size()) ++rounds_sampled_;
+  round.is_open = false;
+}
+
+double Exchange::residual_norm() {
+  double squares = 0;
+  for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
+    if (!is_open(table_->slots()[slot].fragment)) squares += compressors::dense_kernels::square_sum(residual(slot));
+  }
+  return std::sqrt(squares);
 }
 
 void Exchange::sample(bool on, uint64_t rounds) {
-  check(!open_, "sampling is switched between rounds");
+  check(!any_open(), "sampling is switched between rounds");
   if (on) sampled_.assign(values_.size(), 0.0f);
   rounds_sampled_ = on ? rounds : 0;
   if (!on) std::vector<float>().swap(sampled_);
@@ -183,12 +235,10 @@ std::vector<StatePiece> Exchange::state() {
   return pieces;
 }
 
-double Exchange::wire_s_per_byte(Slot slot) const { return rounds_[table_->bucket_of(slot)]->wire_s_per_byte(); }
-
 int Exchange::senders() const { return nodes_->num_leaders(); }
 
 void Exchange::rebuild(SlotTable table) {
-  check(!open_ && !samples_, "a plan changes between rounds");
+  check(!any_open() && !samples_, "a plan changes between rounds");
   check(table.slots().size() == table_->slots().size(), "a plan is of the same slots");
   // The mean lacks what an owner owes: as much as if its own numbers had been short of N times that.
   if (feedback_) {
@@ -202,7 +252,6 @@ void Exchange::rebuild(SlotTable table) {
   const auto old_table = std::move(table_);
   const auto old_feedback = std::move(feedback_);
   const auto old_rounds = std::move(rounds_);
-  rounds_.clear();
   lay_out(std::move(table));
   // A plan that loses nothing sends what is left over from the one before.
   if (old_feedback && !feedback_) feedback_ = make_error_feedback(feedback_options_, *table_, seed_);

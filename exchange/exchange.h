@@ -3,14 +3,17 @@
 //   begin(info); ready(slot)...; finish();
 //
 // The caller writes a slot's numbers into values(slot), calls ready(slot), and after finish() finds the mean over all ranks in the same
-// place: bit for bit the same on every rank. Buckets are handed to the communication thread as they fill, in a fixed order.
+// place: bit for bit the same on every rank. Buckets are handed to the driver's bulk lanes in turn, as they fill, in a fixed order.
 //
-// Threads: one training thread calls everything; values(slot) belongs to the communication thread from ready(slot) until finish()
-// returns. Nothing but finish() waits. Errors of the round (a peer gone, corrupt bytes, a non-finite number) are thrown by finish(); the
+// A round is of one fragment of the slots (all of them, unless the table has more than one). Rounds of different fragments may be under way
+// at once; all ranks begin them, and make their slots ready, in the same order.
+//
+// Threads: one training thread calls everything; values(slot) belongs to a communication thread from ready(slot) until join() or the
+// round's finish() returns. Nothing else waits. Errors of the round (a peer gone, corrupt bytes, a non-finite number) are thrown there; the
 // exchange cannot be used afterwards.
 #pragma once
 #include <cstdint>
-#include <future>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
@@ -45,10 +48,13 @@ class Exchange {
   std::span<float> flat() { return values_; }  // all slots, in the table's flat order
   std::span<float> values(Slot slot) { return std::span(values_).subspan(table_->offset(slot), table_->slots()[slot].elems()); }
 
-  void begin(const RoundInfo& info);
+  void begin(const RoundInfo& info, uint32_t fragment = 0);
   void ready(Slot slot);  // once per slot and round
   bool is_ready(Slot slot) const { return ready_[slot]; }
-  void finish();  // all slots must be ready
+  void finish(uint32_t fragment = 0);  // all its slots must be ready
+  bool is_open(uint32_t fragment = 0) const { return open_[fragment].is_open; }
+  // Waits until the rounds under way have their means, which stay open: what a checkpoint needs.
+  void join();
 
   // Goes on under another table of the same slots, between rounds, on all ranks alike. Values move, so views into flat() are void
   // afterwards; they hold zeros. Feedback is carried over by slot; what owners of slices still owe goes back into their own feedback, so
@@ -65,19 +71,29 @@ class Exchange {
   // While on, norms() are kept.
   void measure(bool on) { measures_ = on; }
   std::span<const SlotNorms> norms() const { return norms_; }
-  // Of the slot's bucket in the last round: seconds on the wire per byte sent. 0 where nothing was.
-  double wire_s_per_byte(Slot slot) const;
 
-  const RoundTimes& last_times() const { return times_; }
-  std::span<float> residual(Slot slot) { return feedback_ ? feedback_->residual(slot) : std::span<float>(); }
-  std::vector<StatePiece> state();  // what the next round depends on
+  const RoundTimes& last_times() const { return times_; }  // of the round finished last
+  // Not of a slot whose round is under way. Until the next call.
+  std::span<float> residual(Slot slot) { return feedback_ ? feedback_->residual(slot, unpacked_) : std::span<float>(); }
+  double residual_norm();           // of all slots, as far as their rounds are not under way
+  std::vector<StatePiece> state();  // what the next round depends on; after join()
   comm::Driver& driver() { return driver_; }
   int senders() const;  // ranks that exchange compressed numbers: all; under a hierarchy, the leaders of nodes
 
  private:
+  struct OpenRound {  // of one fragment
+    bool is_open = false;
+    RoundInfo info;
+    std::vector<uint32_t> buckets;  // of the fragment, in the order in which they fill
+    size_t num_posted = 0;
+    double wire_busy_before_s = 0;
+  };
   void lay_out(SlotTable table);
-  void post_full_buckets();
-  void run_bucket(comm::Wire& wire, uint32_t bucket, const RoundInfo& info);
+  bool any_open() const;
+  bool needs_dense_round(uint32_t fragment) const;
+  void post_full_buckets(OpenRound& round);
+  void join(OpenRound& round);
+  void run_bucket(comm::Wire& wire, uint32_t bucket);
   void note_inputs(const Bucket& bucket, float scale);
   void note_residual(const Bucket& bucket);
 
@@ -90,19 +106,18 @@ class Exchange {
   std::unique_ptr<ErrorFeedback> feedback_;
   std::vector<float> values_;
   std::vector<std::unique_ptr<BucketRound>> rounds_;
+  std::deque<comm::Task> tasks_;  // by bucket
 
-  RoundInfo info_;
-  bool open_ = false;
+  std::vector<OpenRound> open_;  // by fragment
   std::vector<bool> ready_;
   std::vector<uint32_t> missing_;  // slots per bucket that are not ready
-  uint32_t next_bucket_ = 0;       // buckets before it are posted
-  std::vector<std::future<void>> posted_;
   RoundTimes times_;
 
   bool samples_ = false, measures_ = false;
   std::vector<float> sampled_;
   uint64_t rounds_sampled_ = 0;
-  std::vector<SlotNorms> norms_;
+  std::vector<SlotNorms> norms_, measured_;  // measured_: of rounds under way
+  std::vector<float> unpacked_;
 };
 
 }  // namespace thinwire::exchange

@@ -13,6 +13,18 @@ void describe(config::Section& s, ExchangeOptions& o) {
            "every_step: gradients; local_steps: drift of the parameters (SparseLoCo, DiLoCo)");
   s.integer("every", o.every, {1, 1'000'000}, "local_steps: optimiser steps per round");
   s.section_or_name("outer", o.outer, "name", "local_steps: the optimiser that applies the mean drift");
+  s.integer("delay", o.delay, {0, 1'000'000}, "local_steps: steps that training goes on for while a round is on the wire; 0: it waits");
+  s.integer("fragments", o.fragments, {1, 1'000'000}, "local_steps: parts of the model whose rounds are spread evenly over the steps");
+  s.rule("delay", [&o]() -> std::optional<std::string> {
+    if (o.delay <= o.every) return std::nullopt;
+    return "a round has to end before the next one begins: exchange.delay is " + std::to_string(o.delay) + ", exchange.every only " +
+           std::to_string(o.every);
+  });
+  s.rule("fragments", [&o]() -> std::optional<std::string> {
+    if (o.fragments <= o.every) return std::nullopt;
+    return "each fragment begins its round at a step of its own: exchange.fragments is " + std::to_string(o.fragments) +
+           ", exchange.every only " + std::to_string(o.every);
+  });
   s.bytes("bucket", o.bucket_bytes, {4, int64_t{1} << 34}, "fp32 values that travel together");
   s.choice("hierarchy", o.hierarchy, {"flat", "node"},
            "node: ranks of one host add up uncompressed, and only one of them talks to other hosts");

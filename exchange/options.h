@@ -21,6 +21,8 @@ struct ExchangeOptions {
   std::string schedule = "every_step";  // every_step | local_steps
   int64_t every = 5;                    // local_steps: optimiser steps per round
   OuterOptions outer;                   // local_steps: what is done with the mean drift
+  int64_t delay = 0;                    // local_steps: steps that a round may take while training goes on
+  int64_t fragments = 1;                // local_steps: parts of the model with rounds of their own
   int64_t bucket_bytes = 4'000'000;     // of fp32 values that travel together
   std::string hierarchy = "flat";       // flat | node: dense within a host, compressed between hosts
   bool overlap = true;                  // post a bucket as soon as it is full, while backward runs

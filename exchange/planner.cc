@@ -1,6 +1,7 @@
 #include "exchange/planner.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/hash.h"
@@ -80,12 +81,21 @@ Planner::Planner(const CompressOptions& options, std::vector<SlotSpec> slots, in
   exchange_.sample(true);
 }
 
-bool Planner::after_step(uint64_t step, bool exchanged, const std::vector<Slot>& grown) {
+bool Planner::has_sampled() const {
+  return exchange_.sampling() && exchange_.rounds_sampled() >= static_cast<uint64_t>(options_.plan.samples);
+}
+
+bool Planner::is_due(bool exchanged) const {
+  if (options_.plan.method != "off" && exchanged && has_sampled()) return true;
+  return std::any_of(grown_.begin(), grown_.end(), [this](Slot slot) { return !fallbacks_.contains(slot); });
+}
+
+bool Planner::after_step(uint64_t step, bool exchanged) {
   const bool plans = options_.plan.method != "off";
   bool changed = false;
-  for (const Slot slot : grown)
+  for (const Slot slot : std::exchange(grown_, {}))
     changed = fallbacks_.try_emplace(slot, "its residual grew beyond bounds at step " + std::to_string(step)).second || changed;
-  if (plans && exchanged && exchange_.sampling() && exchange_.rounds_sampled() >= static_cast<uint64_t>(options_.plan.samples)) {
+  if (plans && exchanged && has_sampled()) {
     make_plan(step);
     changed = true;
   }
@@ -146,7 +156,7 @@ void Planner::make_plan(uint64_t step) {
   conditions.ranks = std::max(2, exchange_.senders());  // alone nothing costs anything: plan as if there were a peer
   conditions.reencode = options_.combine == "reencode";
   if (options_.plan.objective == "time") {
-    add_rates(layers);
+    add_rate(layers);
     conditions.speeds = agreed_speeds();
   }
   plan_ = compressors::choose(candidates_, layers, table, conditions, options_.plan, plan_);
@@ -156,12 +166,11 @@ void Planner::make_plan(uint64_t step) {
   last_s_ = watch.seconds();
 }
 
-// Seconds per byte of each slot's bucket, as the last round had them: the mean over ranks, so that all have the same.
-void Planner::add_rates(std::vector<LayerToPlan>& layers) {
-  std::vector<float> rates(layers.size());
-  for (Slot slot = 0; slot < layers.size(); ++slot) rates[slot] = static_cast<float>(exchange_.wire_s_per_byte(slot));
-  exchange_.driver().run("rates of a plan", [&](comm::Wire& wire) { comm::sum_in_rank_order(wire, rates); });
-  for (Slot slot = 0; slot < layers.size(); ++slot) layers[slot].s_per_byte = rates[slot] / exchange_.driver().size();
+// Seconds per byte as the last round had them, whichever buckets were at the wire: the mean over ranks, so that all have the same.
+void Planner::add_rate(std::vector<LayerToPlan>& layers) {
+  std::array<float, 1> rate{static_cast<float>(exchange_.last_times().wire_s_per_byte)};
+  exchange_.driver().run("rate of a plan", [&](comm::Wire& wire) { comm::sum_in_rank_order(wire, rate); });
+  for (LayerToPlan& layer : layers) layer.s_per_byte = rate[0] / exchange_.driver().size();
 }
 
 // Of each candidate, measured once: the mean over ranks.
@@ -205,7 +214,7 @@ void Planner::apply() {
 }
 
 std::string Planner::to_text() const {
-  return exchange::to_text({next_step_, exchange_.sampling(), exchange_.rounds_sampled(), fallbacks_, plan_});
+  return exchange::to_text({next_step_, exchange_.sampling(), exchange_.rounds_sampled(), fallbacks_, grown_, plan_});
 }
 
 void Planner::restore(const std::string& text) {
@@ -215,6 +224,7 @@ void Planner::restore(const std::string& text) {
   if (saved.plan.version > 0) require_own(saved.plan);
   next_step_ = saved.next_step;
   fallbacks_ = std::move(saved.fallbacks);
+  grown_ = std::move(saved.grown);
   plan_ = std::move(saved.plan);
   if (plan_.version > 0 || !fallbacks_.empty()) apply();
   exchange_.sample(saved.is_sampling, saved.rounds_sampled);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,16 @@ class Planner {
 
   // After each optimiser step. True when the exchange was rebuilt: views into its values must be taken anew. The first plan comes after
   // `samples` exchanges; the next one is due `every` steps later and is made from the first `samples` exchanges from then on.
-  //   exchanged   the step ended a round
-  //   grown       slots whose residual has outgrown its bound on any rank, the same list on all ranks: dense from now on
-  bool after_step(uint64_t step, bool exchanged, const std::vector<Slot>& grown);
+  // `exchanged`: the step ended a round.
+  bool after_step(uint64_t step, bool exchanged);
+  // Would after_step() change the plan? Then no round may be under way: Schedule::settle() comes first.
+  bool is_due(bool exchanged) const;
 
   // Of this rank, after a measured round: the slot whose residual is furthest beyond its bound; nothing when none is.
   std::optional<Slot> grown() const;
+  // All ranks: a slot that has grown on some rank travels dense from the next after_step() on.
+  void fall_back(Slot slot) { grown_.insert(slot); }
+  const std::map<Slot, std::string>& fallbacks() const { return fallbacks_; }  // slots that do, and why
 
   const compressors::Plan& plan() const { return plan_; }
   double last_s() const { return last_s_; }  // the last plan took, on the training thread
@@ -38,9 +43,10 @@ class Planner {
   void restore(const std::string& text);  // CorruptData, and nothing has changed, where it is not such a text
 
  private:
+  bool has_sampled() const;
   void make_plan(uint64_t step);
   compressors::ErrorTable summed_errors();
-  void add_rates(std::vector<compressors::LayerToPlan>& layers);
+  void add_rate(std::vector<compressors::LayerToPlan>& layers);
   std::vector<compressors::CodecSpeed> agreed_speeds();
   void apply();
   void require_own(const compressors::Plan& plan) const;
@@ -55,6 +61,7 @@ class Planner {
   compressors::Plan plan_;
   uint64_t next_step_ = 0;                       // sampling begins with the first exchange from this step on
   std::map<Slot, std::string> fallbacks_;        // and why
+  std::set<Slot> grown_;                         // that are to become fallbacks
   std::vector<compressors::CodecSpeed> speeds_;  // of candidates; empty until objective time asks
   double last_s_ = 0;
 };

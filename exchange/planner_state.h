@@ -1,12 +1,14 @@
 // What the next plan depends on beside the exchange's own state, as the text that checkpoints keep.
 //
-//   planner 1
-//   NEXT_STEP SAMPLING ROUNDS_SAMPLED NUMBER_OF_FALLBACKS
+//   planner 2
+//   NEXT_STEP SAMPLING ROUNDS_SAMPLED NUMBER_OF_FALLBACKS NUMBER_OF_GROWN
 //   SLOT WHY                                                  of each fallback
+//   SLOT                                                      of each that has grown
 //   the plan (compressors/plan/plan.h), where there is one
 #pragma once
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,7 @@ struct PlannerState {
   bool is_sampling = false;
   uint64_t rounds_sampled = 0;
   std::map<Slot, std::string> fallbacks;  // slots that travel dense, and why
+  std::set<Slot> grown;                   // slots that will after the next step
   compressors::Plan plan;                 // version 0: none yet
 };
 

@@ -11,8 +11,9 @@ struct RoundInfo {
 };
 
 struct RoundTimes {
-  double encode_s = 0;   // in codecs, on the communication thread
-  double exposed_s = 0;  // what finish() waited
+  double encode_s = 0;         // in codecs, on communication threads
+  double exposed_s = 0;        // what finish() waited
+  double wire_s_per_byte = 0;  // time at the wire by bytes sent; 0 when nothing was
 };
 
 }  // namespace thinwire::exchange

@@ -2,7 +2,7 @@
 //
 // The trainer calls, on its own thread and in this order for every optimiser step:
 //   begin_step(step); { backward; with gradient_ready(slot) from its hooks in the last micro-batch }; reduce(); [optimiser]; end_step()
-// All ranks make the same calls. Gradients live in the exchange's flat array: gradient(slot) is where backward adds them up.
+// All ranks make the same calls. Backward adds gradients up in gradient(slot).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -24,18 +24,23 @@ struct StepPlan {
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  virtual void begin_step(const StepPlan& plan) = 0;  // gradients are zero afterwards
+  virtual std::span<float> gradients() { return exchange_.flat(); }  // of all slots, at the table's offsets; moves when it is rebuilt
+  virtual void begin_step(const StepPlan& plan) = 0;                 // gradients are zero afterwards
   virtual void gradient_ready(Slot slot) = 0;         // in the last micro-batch, as backward finishes each
   // After backward: afterwards the gradients are what the optimiser is to use, the mean over micro-batches (and ranks, when they were
   // exchanged). Throws what the exchange throws.
   virtual void reduce() = 0;
   virtual void end_step() = 0;              // after the optimiser
-  virtual bool exchanged() const = 0;       // did the step that just ended exchange?
+  virtual bool exchanged() const = 0;       // did a round end with the step that just ended?
+  virtual void settle() {}                  // ends what is under way, as a new plan needs it
   virtual bool replicas_agree() const = 0;  // now: are parameters and optimiser state the same on all ranks by construction?
   virtual bool optimizer_agrees() const = 0;
-  virtual std::vector<StatePiece> state() = 0;  // of the schedule itself, equal on all ranks
+  virtual std::vector<StatePiece> agreed() { return {}; }          // what of state() is the same on all ranks at any time
+  virtual std::vector<StatePiece> state() { return agreed(); }     // of the schedule itself; after Exchange::join()
 
-  std::span<float> gradient(Slot slot) { return exchange_.values(slot); }
+  std::span<float> gradient(Slot slot) {
+    return gradients().subspan(exchange_.table().offset(slot), exchange_.table().slots()[slot].elems());
+  }
   Exchange& exchange() { return exchange_; }
 
  protected:

@@ -24,6 +24,7 @@ struct SlotSpec {
   std::string why_dense = {};                           // not empty: why the configured codec is not used
   std::string text = {};                                // codec and options, for people and for the table's hash
   std::optional<compressors::Combine> combine_as = {};  // instead of the codec's own way; only reencode, of a codec that may be cut
+  uint32_t fragment = 0;                                // slots of one fragment are exchanged in the same rounds
 
   size_t elems() const { return static_cast<size_t>(rows * cols); }
   compressors::Traits traits() const { return codec->traits({0, rows, cols}); }
@@ -31,8 +32,9 @@ struct SlotSpec {
   compressors::Combine combine() const { return combine_as.value_or(traits().combine); }
 };
 
-// Slots that travel together: of one codec id, combined in one way, adjacent in the flat array. Their options may differ.
+// Slots that travel together: of one fragment and codec id, combined in one way, adjacent in the flat array. Their options may differ.
 struct Bucket {
+  uint32_t fragment = 0;
   uint16_t codec_id = 0;
   compressors::Combine combine = compressors::Combine::gather;
   std::vector<Slot> slots;  // in flat order
@@ -50,6 +52,7 @@ class SlotTable {
   const std::vector<Bucket>& buckets() const { return buckets_; }
   size_t offset(Slot slot) const { return offsets_[slot]; }  // in the flat array
   uint32_t bucket_of(Slot slot) const { return bucket_of_[slot]; }
+  uint32_t num_fragments() const { return num_fragments_; }
   size_t total_elems() const { return total_elems_; }
   uint64_t hash() const { return hash_; }  // of names, shapes, codecs and the buckets' layout
   uint32_t version() const { return version_; }
@@ -60,8 +63,13 @@ class SlotTable {
   std::vector<size_t> offsets_;
   std::vector<uint32_t> bucket_of_;
   size_t total_elems_ = 0;
+  uint32_t num_fragments_ = 1;
   uint64_t hash_ = 0;
   uint32_t version_ = 0;
 };
+
+// Cuts the list into `fragments` runs of about equal numbers of elements, each of at least one slot: whole layers stay together, so that a
+// round changes a part of the model and not a part of every matrix. ConfigError when there are fewer slots than that.
+void assign_fragments(std::vector<SlotSpec>& slots, int64_t fragments);
 
 }  // namespace thinwire::exchange

@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <set>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "trainer/agreement.h"
 #include "trainer/evaluate.h"
 #include "trainer/planning.h"
@@ -30,7 +30,8 @@ Loop::Loop(Parts& parts, const Restored& restored)
                parts.task->facts()),
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
       step_(restored.step),
-      last_saved_(restored.step) {
+      last_saved_(restored.step),
+      reports_(parts.driver) {
   ledger_.restore(restored.wire_totals);
 }
 
@@ -68,6 +69,7 @@ Loop::StepResult Loop::train_step(int64_t step) {
   StepResult result;
   const auto wire_before = parts_.driver.counters();
   const Stopwatch watch;
+  trace::Span computes(trace::Lane::compute, "step", step);
   const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step());
   schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
@@ -78,14 +80,14 @@ Loop::StepResult Loop::train_step(int64_t step) {
     result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
   }
   parts_.armed = false;
-  result.times.forward_backward_s = watch.seconds();
+  result.times.forward_backward_s = computes.end();
 
   schedule.reduce();
-  const Stopwatch update;
-  result.grad_norm = clip_global_norm(schedule.exchange().flat(), o.optim.clip);
+  trace::Span update(trace::Lane::optimizer, "step", step);
+  result.grad_norm = clip_global_norm(schedule.gradients(), o.optim.clip);
   require_finite(result, step);
   parts_.optimizer->step(step, learning_rate(o.optim, step, o.run.steps, tokens_per_step()));
-  result.times.optimizer_s = update.seconds();
+  result.times.optimizer_s = update.end();
   schedule.end_step();
 
   if (schedule.exchanged()) {
@@ -115,46 +117,53 @@ void Loop::require_finite(const StepResult& result, int64_t step) const {
 
 bool Loop::after_step(int64_t step, const StepResult& result) {
   const Options& o = parts_.options;
-  const bool last = step == o.run.steps, log_due = metrics_.due(step), exchanged = parts_.schedule->exchanged();
+  const bool last = step == o.run.steps, exchanged = parts_.schedule->exchanged();
   const auto every = [&](int64_t interval) { return interval > 0 && step % interval == 0; };
-  struct Report {
-    double loss;
-    int32_t signal;
-    int32_t grown;  // a slot whose residual has outgrown its bound; -1: none
-  };
-  double loss = result.loss;
-  bool stop = false;
-  std::set<exchange::Slot> grown;
-  if (log_due || exchanged) {
-    loss = 0;
-    const auto own = exchanged ? parts_.planner->grown() : std::nullopt;
-    const Report mine{result.loss, stop_signal(), own ? static_cast<int32_t>(*own) : -1};
-    for (const Report& report : gather_values(parts_.driver, "step report", mine)) {
-      loss += report.loss / parts_.driver.size();
-      stop = stop || report.signal != 0;
-      if (report.grown >= 0 && static_cast<size_t>(report.grown) < parts_.model->parameters().size()) {
-        grown.insert(static_cast<exchange::Slot>(report.grown));
-      }
-    }
-  }
-  if (exchanged && layers_due(step)) metrics_.layers(step, layer_records(*parts_.exchange, o.compress.error_feedback.name));
-  replan(parts_, step, {grown.begin(), grown.end()}, metrics_);
-  if (every(o.run.verify_every) && parts_.schedule->replicas_agree()) verify_replicas(step);
-
+  bool stop = collect_report();  // of an earlier step
   const auto counters = parts_.driver.counters();
   ledger_.end_step(counters.sent_bytes, counters.received_bytes, exchanged);
   metrics_.add(result.times, ledger_.step_sent());
-  if (log_due) {
-    metrics_.train({step, loss, result.grad_norm, learning_rate(o.optim, step, o.run.steps, tokens_per_step()), residual_norm()}, ledger_);
-  }
+  if (metrics_.due(step) || exchanged) post_report(step, result);
+  if (exchanged && layers_due(step)) metrics_.layers(step, layer_records(*parts_.exchange, o.compress.error_feedback.name));
+  replan(parts_, step, metrics_);
+  if (every(o.run.verify_every)) verify_replicas(step);
+
+  const bool evaluates = every(o.eval.every) || last, saves = every(o.checkpoint.every) || last;
+  if (evaluates || saves || stop || metrics_.is_first(step)) stop = collect_report() || stop;
   if (stop && !last) return true;
-  if (every(o.eval.every) || last) {
+  if (evaluates) {
+    const trace::Span span(trace::Lane::evaluation, "step", step);
     const Scores scores = evaluate(*parts_.model, *parts_.task, o.eval, o.data.micro_batch, parts_.driver);
     metric_ = parts_.task->metric(scores);
     metrics_.validation(step, scores.loss, metric_);
   }
-  if (every(o.checkpoint.every) || last) save(step);
+  if (saves) save(step);
   return false;
+}
+
+void Loop::post_report(int64_t step, const StepResult& result) {
+  const Options& o = parts_.options;
+  reported_.is_logged = metrics_.due(step);
+  reported_.record = {step, 0, result.grad_norm, learning_rate(o.optim, step, o.run.steps, tokens_per_step()), 0};
+  if (reported_.is_logged) reported_.record.residual_norm = parts_.exchange->residual_norm();
+  const auto grown = parts_.schedule->exchanged() ? parts_.planner->grown() : std::nullopt;
+  reports_.post({result.loss, stop_signal(), grown ? static_cast<int32_t>(*grown) : -1});
+}
+
+bool Loop::collect_report() {
+  if (!reports_.pending()) return false;
+  bool stop = false;
+  double loss = 0;
+  for (const StepReport& report : reports_.collect()) {
+    loss += report.loss / parts_.driver.size();
+    stop = stop || report.signal != 0;
+    if (report.grown_slot >= 0 && static_cast<size_t>(report.grown_slot) < parts_.model->parameters().size()) {
+      parts_.planner->fall_back(static_cast<exchange::Slot>(report.grown_slot));
+    }
+  }
+  reported_.record.loss = loss;
+  if (reported_.is_logged) metrics_.train(reported_.record, ledger_);
+  return stop;
 }
 
 // The first round in each interval.
@@ -168,25 +177,24 @@ bool Loop::layers_due(int64_t step) {
 void Loop::verify_replicas(int64_t step) const {
   std::vector<std::string> names;
   std::vector<uint64_t> hashes;
-  for (const auto& parameter : parts_.model->parameters()) {
-    names.push_back(parameter.name);
-    hashes.push_back(hash64({static_cast<const std::byte*>(parameter.value.const_data_ptr()), parameter.value.nbytes()}));
+  const auto add = [&](std::string name, ConstBytes memory) {
+    names.push_back(std::move(name));
+    hashes.push_back(hash64(memory));
+  };
+  if (parts_.schedule->replicas_agree()) {
+    for (const auto& [name, value, decays] : parts_.model->parameters()) {
+      add(name, {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+    }
   }
+  for (const auto& piece : parts_.schedule->agreed()) add(piece.name, piece.memory);
   require_same_bits(parts_.driver, step, names, hashes);
-}
-
-double Loop::residual_norm() const {
-  double squares = 0;
-  for (exchange::Slot slot = 0; slot < parts_.model->parameters().size(); ++slot) {
-    for (const float e : parts_.exchange->residual(slot)) squares += static_cast<double>(e) * e;
-  }
-  return std::sqrt(squares);
 }
 
 void Loop::save(int64_t step) {
   if (step == last_saved_) return;
-  const Stopwatch watch;
+  trace::Span saves(trace::Lane::checkpoint, "step", step);
   auto wire_totals = ledger_.state();
+  parts_.exchange->join();  // a failure of the exchange is none of the disk
   try {
     parts_.store->save(step, state_at(parts_, step, wire_totals),
                        {parts_.location.directory.filename(),
@@ -197,7 +205,7 @@ void Loop::save(int64_t step) {
                        parts_.options.checkpoint.keep);
     last_saved_ = step;
     last_save_failed_ = false;
-    metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", watch.seconds()));
+    metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", saves.end()));
   } catch (const CheckpointError& e) {
     last_save_failed_ = true;
     metrics_.event(step, "checkpoint_failed", e.what());

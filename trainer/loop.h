@@ -5,6 +5,7 @@
 #include "trainer/metrics.h"
 #include "trainer/parts.h"
 #include "trainer/resume.h"
+#include "trainer/step_reports.h"
 
 namespace thinwire::trainer {
 
@@ -22,11 +23,12 @@ class Loop {
   void require_finite(const StepResult& result, int64_t step) const;
   // After a step: what is due of metrics, evaluation, verification and checkpoint. True when the ranks agreed to stop.
   bool after_step(int64_t step, const StepResult& result);
+  void post_report(int64_t step, const StepResult& result);
+  bool collect_report();  // the one that is pending, if any: True when some rank is to stop
   void save(int64_t step);
   bool layers_due(int64_t step);
   void verify_replicas(int64_t step) const;
   void finish();
-  double residual_norm() const;
   int64_t tokens_per_step() const { return batches_.global_batch() * parts_.task->facts().sample_tokens; }
   void show_sample() const;
   const char* label() const { return parts_.task->facts().synthetic ? "[synthetic data] " : ""; }
@@ -40,6 +42,11 @@ class Loop {
   int64_t next_layers_ = 0;
   bool last_save_failed_ = false;
   Metric metric_;  // of the last evaluation
+  StepReports reports_;
+  struct Reported {  // what the pending report is of
+    StepRecord record;
+    bool is_logged = false;
+  } reported_;
 };
 
 }  // namespace thinwire::trainer

@@ -70,7 +70,8 @@ class Metrics {
   Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
           const TaskFacts& facts);
 
-  bool due(int64_t step) const { return step == first_step_ || step % log_every_ == 0 || step == run_steps_; }
+  bool is_first(int64_t step) const { return step == first_step_; }
+  bool due(int64_t step) const { return is_first(step) || step % log_every_ == 0 || step == run_steps_; }
   void started(int64_t first_step) { first_step_ = first_step; }
   void add(const StepTimes& times, uint64_t sent_bytes);           // every step
   void train(const StepRecord& record, const WireLedger& ledger);  // when due: means over the steps since the last record

@@ -11,6 +11,7 @@ namespace thinwire::comm {
 void describe(config::Section& s, CommOptions& o) {
   s.choice("transport", o.transport, {"auto", "loopback", "mpi"}, "auto: mpi under mpirun or srun, else ranks as threads of one process");
   s.seconds("timeout", o.timeout_s, {0.001, 86400}, "longest wait for a message from a peer");
+  s.integer("lanes", o.lanes, {1, 16}, "threads and channels for bulk: so many buckets are encoded or on the wire at once");
 }
 }  // namespace thinwire::comm
 
@@ -57,6 +58,7 @@ void describe(config::Section& s, EvalOptions& o) {
 void describe(config::Section& s, LogOptions& o) {
   s.integer("every", o.every, {1, INT64_MAX}, "steps between console lines and metrics records");
   s.integer("layers_every", o.layers_every, {0, INT64_MAX}, "steps between records of each layer's compression error; 0: never");
+  s.boolean("trace", o.trace, "write what each thread did when to trace/rank_NNNNN.json, for Perfetto or chrome://tracing");
 }
 
 void describe(config::Section& s, Options& o) {

@@ -13,20 +13,22 @@
 
 namespace thinwire::trainer {
 
-std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress) {
+std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const Options& options) {
   std::vector<exchange::ParameterShape> shapes;
   for (const auto& parameter : model.parameters()) {
     const auto [rows, cols] = exchange::rows_cols(parameter.value);
     shapes.push_back({parameter.name, rows, cols});
   }
-  return exchange::plan_slots(shapes, compress);
+  auto slots = exchange::plan_slots(shapes, options.compress);
+  if (options.exchange.schedule == "local_steps") exchange::assign_fragments(slots, options.exchange.fragments);
+  return slots;
 }
 
 std::vector<exchange::SlotSpec> checked_slots(const Options& options) {
   const auto seed = static_cast<uint64_t>(options.run.seed);
   const auto task = make_task(options);
   const auto model = models::make_model(options.model, task->facts().num_classes, seed);
-  auto slots = slots_of(*model, options.compress);
+  auto slots = slots_of(*model, options);
   exchange::make_error_feedback(options.compress.error_feedback, exchange::SlotTable(slots, options.exchange.bucket_bytes), seed);
   return slots;
 }
@@ -54,12 +56,16 @@ void announce_plan(Parts& parts, int64_t step, Metrics& metrics) {
 
 }  // namespace
 
-void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown, Metrics& metrics) {
+void replan(Parts& parts, int64_t step, Metrics& metrics) {
   const auto version = parts.planner->plan().version;
-  if (!parts.planner->after_step(static_cast<uint64_t>(step), parts.schedule->exchanged(), grown)) return;
+  const auto fallbacks = parts.planner->fallbacks();
+  const bool exchanged = parts.schedule->exchanged();
+  if (parts.planner->is_due(exchanged)) parts.schedule->settle();
+  if (!parts.planner->after_step(static_cast<uint64_t>(step), exchanged)) return;
   exchange::point_gradients(values_of(*parts.model), *parts.schedule);
   if (parts.planner->plan().version != version) announce_plan(parts, step, metrics);
-  for (const exchange::Slot slot : grown) {
+  for (const auto& [slot, why] : parts.planner->fallbacks()) {
+    if (fallbacks.contains(slot)) continue;
     const std::string& name = parts.exchange->table().slots()[slot].name;
     metrics.event(step, "dense_fallback", name);
     if (parts.driver.rank() == 0) {

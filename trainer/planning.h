@@ -8,12 +8,11 @@
 
 namespace thinwire::trainer {
 
-// After a step. `grown`: slots that some rank reported (Planner::grown()), the same list on all ranks. A new plan goes to
-// plans/step-N.txt of the run directory, a fallback to the log; both are events of metrics.jsonl.
-void replan(Parts& parts, int64_t step, const std::vector<exchange::Slot>& grown, Metrics& metrics);
+// After a step. A new plan goes to plans/step-N.txt of the run directory, a fallback to the log; both are events of metrics.jsonl.
+void replan(Parts& parts, int64_t step, Metrics& metrics);
 
 // The slots of a model's parameters, as configured.
-std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const exchange::CompressOptions& compress);
+std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const Options& options);
 
 // The slots of a run under these options, once everything that depends on data, model and codecs together has been refused. Loads the data.
 std::vector<exchange::SlotSpec> checked_slots(const Options& options);

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "exchange/attach.h"
 #include "trainer/agreement.h"
 #include "trainer/loop.h"
@@ -141,6 +142,17 @@ void announce(const Parts& parts, const comm::Transport& transport) {
             join(codecs, ", "), o.compress.error_feedback.name);
 }
 
+// This thread's trace, for as long as it lives.
+class Tracing {
+ public:
+  Tracing(bool on, const std::filesystem::path& directory, int rank) {
+    if (on) trace::adopt(std::make_shared<trace::Recorder>(directory / "trace" / fmt::format("rank_{:05}.json", rank), rank));
+  }
+  ~Tracing() { trace::adopt(nullptr); }
+  Tracing(const Tracing&) = delete;
+  Tracing& operator=(const Tracing&) = delete;
+};
+
 // Ranks of one host get one number.
 std::vector<int> nodes_of(const std::vector<std::string>& hosts) {
   std::vector<int> nodes;
@@ -153,7 +165,7 @@ void build(Parts& parts) {
   const auto seed = static_cast<uint64_t>(options.run.seed);
   parts.task = make_task(options);
   parts.model = models::make_model(options.model, parts.task->facts().num_classes, seed);
-  auto slots = slots_of(*parts.model, options.compress);
+  auto slots = slots_of(*parts.model, options);
   exchange::SlotTable table(slots, options.exchange.bucket_bytes);
   require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
   parts.exchange =
@@ -190,6 +202,7 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
   });
   require_shared_storage(driver, parts.location.directory, hosts);
   log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
+  const Tracing tracing(options.log.trace, parts.location.directory, driver.rank());
   announce(parts, transport);
   warn_of_odd_choices(parts);
   return Loop(parts, restored).run();
@@ -199,7 +212,7 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
 
 ExitCode train(const Options& options, comm::Transport& transport, const RunRequest& request) {
   at::set_num_threads(static_cast<int>(options.run.threads));
-  comm::Driver driver(transport, options.comm.timeout_s);
+  comm::Driver driver(transport, options.comm.timeout_s, static_cast<int>(options.comm.lanes));
   try {
     return train_connected(options, transport, request, driver);
   } catch (const Error& e) {

@@ -43,9 +43,21 @@ void LoopbackHub::quit(LoopbackLine& line, int member) {
   notify_all(line);
 }
 
-void LoopbackHub::send(LoopbackLine& line, int from, int to, std::vector<std::byte> message) {
+void LoopbackHub::send(LoopbackLine& line, int from, int to, ConstBytes message) {
+  std::vector<std::byte> copy;
+  {
+    const std::lock_guard lock(mutex_);
+    auto& spare = line.spare;
+    const auto fits = std::find_if(spare.begin(), spare.end(), [&](const auto& buffer) { return buffer.capacity() >= message.size(); });
+    if (!spare.empty()) {
+      std::swap(fits == spare.end() ? spare.front() : *fits, spare.back());
+      copy = std::move(spare.back());
+      spare.pop_back();
+    }
+  }
+  copy.assign(message.begin(), message.end());  // outside the lock: it may be long
   const std::lock_guard lock(mutex_);
-  line.queue(from, to).push_back(std::move(message));
+  line.queue(from, to).push(std::move(copy));
   notify(line.group.members[static_cast<size_t>(to)]);
 }
 
@@ -63,23 +75,26 @@ void LoopbackHub::abort_all(ExitCode code, const std::string& why) {
   for (int rank = 0; rank < world(); ++rank) notify(rank);
 }
 
-LoopbackHub::Arrivals LoopbackHub::take(LoopbackLine& line, int to, const std::vector<size_t>& awaited) {
-  Arrivals arrivals;
+void LoopbackHub::take(LoopbackLine& line, int to, const std::vector<size_t>& awaited, Arrivals& arrivals) {
   const std::lock_guard lock(mutex_);
   arrivals.failure = line.aborted ? line.aborted : aborted_;
-  if (arrivals.failure) return arrivals;
+  if (arrivals.failure) return;
   for (int peer = 0; peer < static_cast<int>(awaited.size()); ++peer) {
     auto& queue = line.queue(peer, to);
     size_t missing = awaited[static_cast<size_t>(peer)];
     for (; missing > 0 && !queue.empty(); --missing) {
-      arrivals.messages.emplace_back(peer, std::move(queue.front()));
-      queue.pop_front();
+      arrivals.messages.emplace_back(peer, queue.pop());
     }
     if (missing > 0 && is_gone(line, peer) && !arrivals.failure) {
       arrivals.failure = Status::failed(ExitCode::comm, "rank " + std::to_string(line.group.members[static_cast<size_t>(peer)]) + " left");
     }
   }
-  return arrivals;
+}
+
+void LoopbackHub::recycle(LoopbackLine& line, Arrivals& arrivals) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [peer, message] : arrivals.messages) line.spare.push_back(std::move(message));
+  arrivals.messages.clear();
 }
 
 void LoopbackHub::notify_all(const LoopbackLine& line) {

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
+#include "base/fifo.h"
 #include "comm/transport.h"
 
 namespace thinwire::comm {
@@ -20,10 +22,11 @@ struct LoopbackLine {
   Group group;
   std::string name;
   std::vector<Presence> presence;                          // by member
-  std::vector<std::deque<std::vector<std::byte>>> queues;  // [from * members + to]
+  std::vector<Fifo<std::vector<std::byte>>> queues;        // [from * members + to]
+  std::vector<std::vector<std::byte>> spare;               // buffers of messages that were delivered
   std::optional<Status> aborted;
 
-  std::deque<std::vector<std::byte>>& queue(int from, int to) {
+  Fifo<std::vector<std::byte>>& queue(int from, int to) {
     return queues[static_cast<size_t>(from) * presence.size() + static_cast<size_t>(to)];
   }
 };
@@ -41,7 +44,7 @@ class LoopbackHub {
   // meets the k-th opening of the others.
   std::shared_ptr<LoopbackLine> join(const Group& group, std::string_view name, int member);
   void quit(LoopbackLine& line, int member);
-  void send(LoopbackLine& line, int from, int to, std::vector<std::byte> message);
+  void send(LoopbackLine& line, int from, int to, ConstBytes message);  // copies it
   void abort(LoopbackLine& line, ExitCode code, const std::string& why);
   void abort_all(ExitCode code, const std::string& why);
 
@@ -51,7 +54,8 @@ class LoopbackHub {
     std::vector<std::pair<int, std::vector<std::byte>>> messages;  // (peer, bytes), of one peer in the order sent
     std::optional<Status> failure;
   };
-  Arrivals take(LoopbackLine& line, int to, const std::vector<size_t>& awaited);
+  void take(LoopbackLine& line, int to, const std::vector<size_t>& awaited, Arrivals& arrivals);
+  void recycle(LoopbackLine& line, Arrivals& arrivals);  // once delivered
 
   // Changes whenever take() could give that rank something new: polling it costs no lock.
   uint64_t events(int rank) const { return events_[static_cast<size_t>(rank)].load(std::memory_order_acquire); }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
 
 #include "base/check.h"
 #include "comm/group.h"
@@ -28,6 +27,7 @@ class LoopbackChannel final : public Channel {
 
   Ticket post(std::span<Op> ops) override;
   Status poll(Ticket ticket) override;
+  std::vector<int> waiting_for(Ticket ticket) const override;
   void abort(ExitCode code, std::string_view why) noexcept override;
 
  private:
@@ -36,9 +36,11 @@ class LoopbackChannel final : public Channel {
     Ticket ticket;
   };
   struct Posted {
+    Ticket ticket;
     size_t open_receives = 0;
     uint64_t progress = 0;
   };
+  Posted& posted(Ticket ticket);
   void take_arrivals();
   void deliver(int peer, const std::vector<std::byte>& message);
 
@@ -48,8 +50,9 @@ class LoopbackChannel final : public Channel {
   const int index_;
   // Of the polling thread alone:
   std::vector<size_t> awaited_;                // by peer: receives_[peer].size()
-  std::vector<std::deque<Receive>> receives_;  // by peer, in the order posted
-  std::unordered_map<Ticket, Posted> tickets_;
+  std::vector<Fifo<Receive>> receives_;        // by peer, in the order posted
+  std::vector<Posted> tickets_;                // few at a time
+  LoopbackHub::Arrivals arrivals_;
   Ticket next_ticket_ = 1;
   uint64_t seen_events_ = 0;
   bool has_new_receives_ = false;
@@ -58,16 +61,15 @@ class LoopbackChannel final : public Channel {
 
 Ticket LoopbackChannel::post(std::span<Op> ops) {
   const Ticket ticket = next_ticket_++;
-  Posted& posted = tickets_[ticket];
+  Posted& posted = tickets_.emplace_back(Posted{ticket});
   for (Op& op : ops) {
     check(op.peer >= 0 && op.peer < size() && op.peer != index_, "an operation's peer is another member");
     const auto peer = static_cast<size_t>(op.peer);
     const auto* bytes = static_cast<const std::byte*>(op.buffer.data);
     if (op.kind == Op::Kind::send) {
-      hub_->send(*line_, index_, op.peer,
-                 op.buffer.bytes == 0 ? std::vector<std::byte>() : std::vector<std::byte>(bytes, bytes + op.buffer.bytes));
+      hub_->send(*line_, index_, op.peer, {bytes, op.buffer.bytes});
     } else {
-      receives_[peer].push_back({&op, ticket});
+      receives_[peer].push({&op, ticket});
       ++awaited_[peer];
       ++posted.open_receives;
       has_new_receives_ = true;
@@ -76,27 +78,32 @@ Ticket LoopbackChannel::post(std::span<Op> ops) {
   return ticket;
 }
 
+LoopbackChannel::Posted& LoopbackChannel::posted(Ticket ticket) {
+  const auto at = std::find_if(tickets_.begin(), tickets_.end(), [&](const Posted& one) { return one.ticket == ticket; });
+  check(at != tickets_.end(), "a polled ticket is neither done nor failed yet");
+  return *at;
+}
+
 Status LoopbackChannel::poll(Ticket ticket) {
   take_arrivals();
-  const auto at = tickets_.find(ticket);
-  check(at != tickets_.end(), "a polled ticket is neither done nor failed yet");
-  if (failure_) {
-    tickets_.erase(at);
-    return *failure_;
-  }
+  Posted& at = posted(ticket);
   Status status;
-  if (at->second.open_receives == 0) {
-    tickets_.erase(at);
-    status.state = Status::State::done;
-    return status;
-  }
-  status.progress = at->second.progress;
+  status.progress = at.progress;
+  if (!failure_ && at.open_receives > 0) return status;
+  std::swap(at, tickets_.back());
+  tickets_.pop_back();
+  if (failure_) return *failure_;
+  status.state = Status::State::done;
+  return status;
+}
+
+std::vector<int> LoopbackChannel::waiting_for(Ticket ticket) const {
+  std::vector<int> peers;
   for (int peer = 0; peer < size(); ++peer) {
     const auto& waiting = receives_[static_cast<size_t>(peer)];
-    if (std::any_of(waiting.begin(), waiting.end(), [&](const Receive& r) { return r.ticket == ticket; }))
-      status.waiting_for.push_back(peer);
+    if (std::any_of(waiting.begin(), waiting.end(), [&](const Receive& r) { return r.ticket == ticket; })) peers.push_back(peer);
   }
-  return status;
+  return peers;
 }
 
 void LoopbackChannel::take_arrivals() {
@@ -104,15 +111,15 @@ void LoopbackChannel::take_arrivals() {
   if (failure_ || (events == seen_events_ && !has_new_receives_)) return;
   seen_events_ = events;
   has_new_receives_ = false;
-  LoopbackHub::Arrivals arrivals = hub_->take(*line_, index_, awaited_);
-  for (const auto& [peer, message] : arrivals.messages) deliver(peer, message);
-  if (!failure_) failure_ = std::move(arrivals.failure);
+  hub_->take(*line_, index_, awaited_, arrivals_);
+  for (const auto& [peer, message] : arrivals_.messages) deliver(peer, message);
+  if (!arrivals_.messages.empty()) hub_->recycle(*line_, arrivals_);
+  if (!failure_) failure_ = std::exchange(arrivals_.failure, {});
 }
 
 void LoopbackChannel::deliver(int peer, const std::vector<std::byte>& message) {
   const auto at = static_cast<size_t>(peer);
-  const Receive receive = receives_[at].front();
-  receives_[at].pop_front();
+  const Receive receive = receives_[at].pop();
   --awaited_[at];
   Op& op = *receive.op;
   if (message.size() > op.buffer.bytes) {
@@ -122,9 +129,9 @@ void LoopbackChannel::deliver(int peer, const std::vector<std::byte>& message) {
   }
   if (!message.empty()) std::memcpy(op.buffer.data, message.data(), message.size());
   op.received = message.size();
-  Posted& posted = tickets_.at(receive.ticket);
-  --posted.open_receives;
-  ++posted.progress;
+  Posted& of = posted(receive.ticket);
+  --of.open_receives;
+  ++of.progress;
 }
 
 void LoopbackChannel::abort(ExitCode code, std::string_view why) noexcept {

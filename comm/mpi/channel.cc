@@ -36,7 +36,7 @@ Ticket MpiChannel::post(std::span<Op> ops) {
     if (op.kind == Op::Kind::recv) {
       op.received = 0;
       auto& waiting = receives_[static_cast<size_t>(op.peer)];
-      waiting.push_back({&op, ticket});
+      waiting.push({&op, ticket});
       ++tickets_[ticket].open_parts;
       if (waiting.size() == 1) start_receive(op.peer);
     }
@@ -93,7 +93,6 @@ Status MpiChannel::poll(Ticket ticket) {
     return *failed;
   }
   status.progress = at->second.progress;
-  status.waiting_for = waiting_for(ticket);
   return status;
 }
 
@@ -108,11 +107,11 @@ bool MpiChannel::progress() {
     return false;
   }
   if (num_completed <= 0) return false;
-  std::vector<std::pair<Part, MPI_Status>> finished;
+  finished_.clear();
   for (int i = 0; i < num_completed; ++i) {
     MPI_Status& status = statuses_[static_cast<size_t>(i)];
     if (error == MPI_SUCCESS) status.MPI_ERROR = MPI_SUCCESS;  // MPI sets the field only when some request failed
-    finished.emplace_back(parts_[static_cast<size_t>(completed_[static_cast<size_t>(i)])], status);
+    finished_.emplace_back(parts_[static_cast<size_t>(completed_[static_cast<size_t>(i)])], status);
   }
   size_t kept = 0;
   for (size_t i = 0; i < requests_.size(); ++i) {
@@ -122,7 +121,7 @@ bool MpiChannel::progress() {
   }
   requests_.resize(kept);
   parts_.resize(kept);
-  for (const auto& [part, status] : finished) finish_part(part, status);
+  for (const auto& [part, status] : finished_) finish_part(part, status);
   return true;
 }
 
@@ -147,7 +146,7 @@ void MpiChannel::finish_part(const Part& part, const MPI_Status& status) {
   auto& waiting = receives_[static_cast<size_t>(part.peer)];
   waiting.front().op->received += static_cast<size_t>(part_bytes);
   if (static_cast<size_t>(part_bytes) < limit_bytes_) {
-    waiting.pop_front();
+    waiting.pop();
     --posted.open_parts;
   }
   if (!waiting.empty()) start_receive(part.peer);

@@ -3,12 +3,12 @@
 #include <mpi.h>
 
 #include <atomic>
-#include <deque>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "base/fifo.h"
 #include "comm/mpi/abort_line.h"
 #include "comm/transport.h"
 
@@ -29,6 +29,7 @@ class MpiChannel final : public Channel {
 
   Ticket post(std::span<Op> ops) override;
   Status poll(Ticket ticket) override;
+  std::vector<int> waiting_for(Ticket ticket) const override;
   void abort(ExitCode code, std::string_view why) noexcept override;
 
  private:
@@ -51,7 +52,6 @@ class MpiChannel final : public Channel {
   bool progress();  // whether some part got through
   void listen();
   void drop_requests();
-  std::vector<int> waiting_for(Ticket ticket) const;
 
   std::optional<Status> failure() const;
   void fail(ExitCode code, std::string why);  // the first failure stays
@@ -65,11 +65,12 @@ class MpiChannel final : public Channel {
   // Of the polling thread alone:
   std::vector<MPI_Request> requests_;
   std::vector<Part> parts_;
-  std::vector<std::deque<Receive>> receives_;  // by peer, in the order posted; only the first is under way
+  std::vector<Fifo<Receive>> receives_;   // by peer, in the order posted; only the first is under way
   std::unordered_map<Ticket, Posted> tickets_;
   Ticket next_ticket_ = 1;
   std::vector<int> completed_;  // scratch of progress()
   std::vector<MPI_Status> statuses_;
+  std::vector<std::pair<Part, MPI_Status>> finished_;
 
   std::atomic<bool> dead_ = false;
   mutable std::mutex mutex_;

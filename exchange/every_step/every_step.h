@@ -14,7 +14,6 @@ class EveryStep : public Schedule {
   bool exchanged() const override { return true; }
   bool replicas_agree() const override { return true; }
   bool optimizer_agrees() const override { return true; }
-  std::vector<StatePiece> state() override { return {}; }
 };
 
 }  // namespace thinwire::exchange

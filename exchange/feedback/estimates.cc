@@ -6,19 +6,25 @@
 namespace thinwire::exchange {
 
 Estimates::Estimates(const SlotTable& table, Policy policy)
-    : table_(table), policy_(std::move(policy)), estimate_(table.total_elems(), 0.0f), mean_(table.total_elems(), 0.0f) {
+    : table_(table),
+      policy_(std::move(policy)),
+      estimate_(table.total_elems(), 0.0f),
+      mean_(table.total_elems(), 0.0f),
+      started_(table.slots().size(), 0) {
   if (policy_.momentum) momentum_.assign(table.total_elems(), 0.0f);
   if (policy_.integrates) residual_.assign(table.total_elems(), 0.0f);
 }
 
-// Ranges of one eta: slots, or all at once where there is none.
 template <class F>
-void Estimates::for_each_range(size_t begin, size_t elems, F&& visit) const {
-  if (!policy_.integrates) return visit(begin, begin + elems, 0.0f);
+void Estimates::for_each_slot(size_t begin, size_t elems, F&& visit) const {
   for (Slot slot = 0; slot < table_.slots().size(); ++slot) {
     const size_t at = table_.offset(slot), end = at + table_.slots()[slot].elems();
-    if (at >= begin && end <= begin + elems) visit(at, end, policy_.eta[slot]);
+    if (at >= begin && end <= begin + elems) visit(slot, at, end);
   }
+}
+
+void Estimates::note_started(size_t begin, size_t elems) {
+  for_each_slot(begin, elems, [&](Slot slot, size_t, size_t) { started_[slot] = 1; });
 }
 
 Estimates::Next Estimates::next(size_t i, float g, float eta) const {
@@ -31,46 +37,49 @@ Estimates::Next Estimates::next(size_t i, float g, float eta) const {
   return {v, std::isfinite(sum) ? encoded : sum, sum};
 }
 
-void Estimates::open(size_t begin, std::span<float> x, float scale) {
-  if (policy_.momentum) open_momentum_.resize(x.size());
-  if (policy_.integrates) open_residual_.resize(x.size());
-  for_each_range(begin, x.size(), [&](size_t from, size_t to, float eta) {
+void Estimates::open(OpenRange& range, std::span<float> x) {
+  if (policy_.momentum) range.momentum.resize(x.size());
+  if (policy_.integrates) range.residual.resize(x.size());
+  for_each_slot(range.begin, x.size(), [&](Slot slot, size_t from, size_t to) {
+    const float eta = policy_.integrates ? policy_.eta[slot] : 0;
     for (size_t i = from; i < to; ++i) {
-      const Next made = next(i, scale * x[i - begin], eta);
-      if (policy_.momentum) open_momentum_[i - begin] = made.momentum;
-      if (policy_.integrates) open_residual_[i - begin] = made.residual;
-      x[i - begin] = made.encoded;
+      const size_t at = i - range.begin;
+      const Next made = next(i, range.scale * x[at], eta);
+      if (policy_.momentum) range.momentum[at] = made.momentum;
+      if (policy_.integrates) range.residual[at] = made.residual;
+      x[at] = made.encoded;
     }
   });
 }
 
-void Estimates::sent(size_t begin, size_t elems, std::span<const float> decoded) {
+void Estimates::sent(OpenRange& range, size_t elems, std::span<const float> decoded) {
+  const size_t begin = range.begin;
   for (size_t i = 0; i < elems; ++i) estimate_[begin + i] += decoded[i];
-  if (policy_.momentum) std::ranges::copy(open_momentum_, momentum_.begin() + static_cast<std::ptrdiff_t>(begin));
+  if (policy_.momentum) std::ranges::copy(range.momentum, momentum_.begin() + static_cast<std::ptrdiff_t>(begin));
   if (policy_.integrates) {
-    for (size_t i = 0; i < elems; ++i) residual_[begin + i] = open_residual_[i] - decoded[i];
+    for (size_t i = 0; i < elems; ++i) residual_[begin + i] = range.residual[i] - decoded[i];
   }
-  started_ = 1;
+  note_started(begin, elems);
 }
 
-void Estimates::received(size_t begin, std::span<float> mean) {
+void Estimates::received(OpenRange& range, std::span<float> mean) {
   for (size_t i = 0; i < mean.size(); ++i) {
-    mean_[begin + i] += mean[i];
-    mean[i] = mean_[begin + i];
+    mean_[range.begin + i] += mean[i];
+    mean[i] = mean_[range.begin + i];
   }
 }
 
-void Estimates::dense(size_t, std::span<const float> x, float scale) {
-  open_estimate_.resize(x.size());
-  for (size_t i = 0; i < x.size(); ++i) open_estimate_[i] = scale * x[i];
+void Estimates::dense(OpenRange& range, std::span<const float> x) {
+  range.estimate.resize(x.size());
+  for (size_t i = 0; i < x.size(); ++i) range.estimate[i] = range.scale * x[i];
 }
 
-void Estimates::dense_received(size_t begin, std::span<const float> mean) {
-  const auto at = static_cast<std::ptrdiff_t>(begin);
-  std::ranges::copy(open_estimate_, estimate_.begin() + at);
-  if (policy_.momentum) std::ranges::copy(open_estimate_, momentum_.begin() + at);
+void Estimates::dense_received(OpenRange& range, std::span<const float> mean) {
+  const auto at = static_cast<std::ptrdiff_t>(range.begin);
+  std::ranges::copy(range.estimate, estimate_.begin() + at);
+  if (policy_.momentum) std::ranges::copy(range.estimate, momentum_.begin() + at);
   std::ranges::copy(mean, mean_.begin() + at);
-  started_ = 1;
+  note_started(range.begin, mean.size());
 }
 
 // H lacks what is owed; taking it off the estimates makes them agree again, and the next round sends it.
@@ -82,7 +91,9 @@ std::span<float> Estimates::of(std::vector<float>& flat, Slot slot) {
   return std::span(flat).subspan(table_.offset(slot), table_.slots()[slot].elems());
 }
 
-std::span<float> Estimates::residual(Slot slot) { return policy_.integrates ? of(residual_, slot) : std::span<float>(); }
+std::span<float> Estimates::residual(Slot slot, std::vector<float>&) {
+  return policy_.integrates ? of(residual_, slot) : std::span<float>();
+}
 
 std::vector<StatePiece> Estimates::state(Slot slot) {
   const std::string& name = table_.slots()[slot].name;
@@ -93,14 +104,12 @@ std::vector<StatePiece> Estimates::state(Slot slot) {
   std::vector<StatePiece> pieces{piece("estimate", estimate_, false), piece("mean_estimate", mean_, true)};
   if (policy_.momentum) pieces.push_back(piece("feedback_momentum", momentum_, false));
   if (policy_.integrates) pieces.push_back(piece("residual", residual_, false));
-  if (slot == 0) {
-    pieces.push_back({.name = "estimates_started",
-                      .slot = slot,
-                      .slot_shaped = false,
-                      .same_on_all_ranks = true,
-                      .dtype = DType::i64,
-                      .memory = std::as_writable_bytes(std::span(&started_, 1))});
-  }
+  pieces.push_back({.name = "estimate_started/" + name,
+                    .slot = slot,
+                    .slot_shaped = false,
+                    .same_on_all_ranks = true,
+                    .dtype = DType::i64,
+                    .memory = std::as_writable_bytes(std::span(&started_[slot], 1))});
   return pieces;
 }
 

@@ -8,7 +8,7 @@
 // Invariants, to fp32 rounding: h_T = h_0 + sum of decoded; H = mean of h (with what the owners of slices still owe);
 // EControl: e_T = e_0 + sum (g_t - h_{t+1}). EControl with eta 0 is EF21 bit for bit.
 //
-// What a round makes of v and e rests beside the state until the message is complete: a round that fails before leaves no trace.
+// What a round makes of v and e rests in its open range until the message is complete: a round that fails before leaves no trace.
 #pragma once
 #include "exchange/feedback/feedback.h"
 
@@ -25,19 +25,19 @@ class Estimates final : public ErrorFeedback {
   };
   Estimates(const SlotTable& table, Policy policy);
 
-  bool needs_dense_round() const override { return policy_.dense_start && started_ == 0; }
-  void open(size_t begin, std::span<float> x, float scale) override;
-  compressors::In in(Slot, size_t, const float* x) override { return {x, 1, nullptr, 1}; }
+  bool needs_dense_round(Slot slot) const override { return policy_.dense_start && started_[slot] == 0; }
+  void open(OpenRange& range, std::span<float> x) override;
+  compressors::In in(OpenRange&, Slot, size_t, const float* x) override { return {x, 1, nullptr, 1}; }
   bool wants_decoded() const override { return true; }
-  void sent(size_t begin, size_t elems, std::span<const float> decoded) override;
-  void received(size_t begin, std::span<float> mean) override;
-  void dense(size_t begin, std::span<const float> x, float scale) override;
-  void dense_received(size_t begin, std::span<const float> mean) override;
+  void sent(OpenRange& range, size_t elems, std::span<const float> decoded) override;
+  void received(OpenRange& range, std::span<float> mean) override;
+  void dense(OpenRange& range, std::span<const float> x) override;
+  void dense_received(OpenRange& range, std::span<const float> mean) override;
   bool dense_settles() const override { return true; }
   float decay() const override { return 1; }
   void take_back(size_t begin, std::span<const float> owed) override;
   std::vector<StatePiece> state(Slot slot) override;
-  std::span<float> residual(Slot slot) override;  // e; empty without
+  std::span<float> residual(Slot slot, std::vector<float>&) override;  // e; empty without
 
  private:
   struct Next {  // what the gradient of one element leads to
@@ -45,14 +45,14 @@ class Estimates final : public ErrorFeedback {
   };
   Next next(size_t i, float g, float eta) const;
   template <class F>
-  void for_each_range(size_t begin, size_t elems, F&& visit) const;
+  void for_each_slot(size_t begin, size_t elems, F&& visit) const;
+  void note_started(size_t begin, size_t elems);
   std::span<float> of(std::vector<float>& flat, Slot slot);
 
   const SlotTable& table_;
   Policy policy_;
-  std::vector<float> estimate_, mean_, momentum_, residual_;          // flat: h, H, v, e
-  std::vector<float> open_estimate_, open_momentum_, open_residual_;  // of the bucket at hand, not yet part of the state
-  int64_t started_ = 0;                                               // 1 once h and H mean something
+  std::vector<float> estimate_, mean_, momentum_, residual_;  // flat: h, H, v, e
+  std::vector<int64_t> started_;                              // by slot: 1 once h and H mean something
 };
 
 }  // namespace thinwire::exchange

@@ -1,10 +1,11 @@
 // Error feedback: what a codec leaves out of one round is not lost but kept by the rank, and offered again in the next.
 //
-// A policy sees flat ranges of the exchange, in this order for each bucket and round, on the communication thread:
+// A policy sees flat ranges of the exchange, in this order for each bucket and round, on a communication thread:
 //
 //   compressed:  open(x); in(part)... for each part that is encoded; sent(decoded); [wire]; received(mean)
 //   dense:       dense(x);  [wire];  dense_received(mean)
 //
+// Rounds of different ranges may be under way at once, on different threads: what a round needs between two calls is in its OpenRange.
 // Its state is kept by slot: saved and restored under the slot's name, and carried over when the plan changes. A round that fails before
 // sent() leaves the state as it was. How each policy meets momentum, AdamW, clipping, accumulation and skipped steps:
 // docs/methods/error_feedback.md.
@@ -31,25 +32,32 @@ struct StatePiece {
   std::span<std::byte> memory;
 };
 
+// A bucket's range of the flat array while its round is under way, with scratch for the policy.
+struct OpenRange {
+  size_t begin = 0;
+  float scale = 1;  // the round's numbers are to be multiplied by it
+  std::vector<float> residual, momentum, estimate;
+};
+
 class ErrorFeedback {
  public:
   virtual ~ErrorFeedback() = default;
 
-  // May this be the first round, or must a dense one come before it?
-  virtual bool needs_dense_round() const { return false; }
+  // May this be the slot's first round, or must a dense one come before it?
+  virtual bool needs_dense_round(Slot) const { return false; }
 
-  // x holds the round's numbers, to be multiplied by `scale`; may be changed in place.
-  virtual void open(size_t begin, std::span<float> x, float scale) = 0;
-  // What a codec is to encode of the part of `slot` whose numbers, as open() left them, are at x.
-  virtual compressors::In in(Slot slot, size_t begin, const float* x) = 0;
+  // x holds the round's numbers; may be changed in place.
+  virtual void open(OpenRange& range, std::span<float> x) = 0;
+  // What a codec is to encode of the part of `slot` that begins at `at` in the range and whose numbers, as open() left them, are at x.
+  virtual compressors::In in(OpenRange& range, Slot slot, size_t at, const float* x) = 0;
   // `decoded`: what peers decode of this rank's own message. Empty unless wants_decoded().
   virtual bool wants_decoded() const { return false; }
-  virtual void sent(size_t begin, size_t elems, std::span<const float> decoded) = 0;
+  virtual void sent(OpenRange& range, size_t elems, std::span<const float> decoded) = 0;
   // The mean over ranks of what they sent, replaced by what it stands for.
-  virtual void received(size_t begin, std::span<float> mean) = 0;
+  virtual void received(OpenRange& range, std::span<float> mean) = 0;
 
-  virtual void dense(size_t begin, std::span<const float> x, float scale) = 0;
-  virtual void dense_received(size_t begin, std::span<const float> mean) = 0;
+  virtual void dense(OpenRange& range, std::span<const float> x) = 0;
+  virtual void dense_received(OpenRange& range, std::span<const float> mean) = 0;
   // Does a dense round start anew, so that what owners of slices still owed is void?
   virtual bool dense_settles() const { return false; }
 
@@ -59,7 +67,8 @@ class ErrorFeedback {
   virtual void take_back(size_t begin, std::span<const float> owed) = 0;
 
   virtual std::vector<StatePiece> state(Slot slot) = 0;
-  virtual std::span<float> residual(Slot slot) = 0;  // what is not sent yet; empty where there is no such thing
+  // What is not sent yet; empty where there is no such thing. The state itself, or a copy in `unpacked` where it rests in another form.
+  virtual std::span<float> residual(Slot slot, std::vector<float>& unpacked) = 0;
 };
 
 // none      errors are dropped.

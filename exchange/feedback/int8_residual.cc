@@ -56,18 +56,14 @@ void Int8Residual::pack(Slot slot, std::span<const float> values) {
   }
 }
 
-void Int8Residual::open(size_t begin, std::span<float> x, float scale) {
-  scale_ = scale;
-  open_begin_ = begin;
-  open_.resize(x.size());
-  for_each_slot(begin, x.size(), [&](Slot slot, size_t at, size_t size) { unpack(slot, std::span(open_).subspan(at, size)); });
+void Int8Residual::open(OpenRange& range, std::span<float> x) {
+  range.residual.resize(x.size());
+  for_each_slot(range.begin, x.size(), [&](Slot slot, size_t at, size_t size) { unpack(slot, std::span(range.residual).subspan(at, size)); });
 }
 
-compressors::In Int8Residual::in(Slot, size_t begin, const float* x) { return {x, scale_, open_.data() + (begin - open_begin_), decay_}; }
-
-void Int8Residual::sent(size_t begin, size_t elems, std::span<const float>) {
-  check(begin == open_begin_ && elems == open_.size(), "what was opened is closed");
-  for_each_slot(begin, elems, [&](Slot slot, size_t at, size_t size) { pack(slot, std::span(open_).subspan(at, size)); });
+void Int8Residual::sent(OpenRange& range, size_t elems, std::span<const float>) {
+  check(elems == range.residual.size(), "what was opened is closed");
+  for_each_slot(range.begin, elems, [&](Slot slot, size_t at, size_t size) { pack(slot, std::span(range.residual).subspan(at, size)); });
 }
 
 void Int8Residual::take_back(size_t begin, std::span<const float> owed) {
@@ -82,10 +78,10 @@ void Int8Residual::take_back(size_t begin, std::span<const float> owed) {
   }
 }
 
-std::span<float> Int8Residual::residual(Slot slot) {
-  copy_.resize(slots_[slot].levels.size());
-  unpack(slot, copy_);
-  return copy_;
+std::span<float> Int8Residual::residual(Slot slot, std::vector<float>& unpacked) {
+  unpacked.resize(slots_[slot].levels.size());
+  unpack(slot, unpacked);
+  return unpacked;
 }
 
 std::vector<StatePiece> Int8Residual::state(Slot slot) {

@@ -14,16 +14,18 @@ class Int8Residual final : public ErrorFeedback {
   static constexpr size_t kBlock = 256;
 
   Int8Residual(const SlotTable& table, double decay, uint64_t seed);
-  void open(size_t begin, std::span<float> x, float scale) override;
-  compressors::In in(Slot slot, size_t begin, const float* x) override;
-  void sent(size_t begin, size_t elems, std::span<const float>) override;
-  void received(size_t, std::span<float>) override {}
-  void dense(size_t, std::span<const float>, float) override {}
-  void dense_received(size_t, std::span<const float>) override {}
+  void open(OpenRange& range, std::span<float> x) override;
+  compressors::In in(OpenRange& range, Slot, size_t at, const float* x) override {
+    return {x, range.scale, range.residual.data() + at, decay_};
+  }
+  void sent(OpenRange& range, size_t elems, std::span<const float>) override;
+  void received(OpenRange&, std::span<float>) override {}
+  void dense(OpenRange&, std::span<const float>) override {}
+  void dense_received(OpenRange&, std::span<const float>) override {}
   float decay() const override { return decay_; }
   void take_back(size_t begin, std::span<const float> owed) override;
   std::vector<StatePiece> state(Slot slot) override;
-  std::span<float> residual(Slot slot) override;  // a copy in fp32, valid until the next call of any function
+  std::span<float> residual(Slot slot, std::vector<float>& unpacked) override;
 
  private:
   struct Packed {  // one slot
@@ -39,10 +41,6 @@ class Int8Residual final : public ErrorFeedback {
   const SlotTable& table_;
   float decay_;
   Draw draw_;
-  float scale_ = 1;
-  size_t open_begin_ = 0;
-  std::vector<float> open_;  // the open range, in fp32
-  std::vector<float> copy_;
   std::vector<Packed> slots_;
 };
 

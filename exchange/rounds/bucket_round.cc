@@ -18,54 +18,57 @@ Way way_of(const SlotTable& table, const Bucket& bucket, int num_ranks, const st
 }
 }  // namespace
 
-BucketRound::BucketRound(const SlotTable& table, uint32_t bucket, Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32,
+BucketRound::BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32,
                          uint64_t seed)
     : table_(table),
       nodes_(nodes),
       bucket_(table.buckets()[bucket]),
+      dense_pieces_(whole_pieces(table, bucket_, fp32.get())),
       fp32_(std::move(fp32)),
       courier_(table, bucket, seed),
-      way_(way_of(table, bucket_, nodes.num_leaders(), fp32_)) {
+      way_(way_of(table, bucket_, nodes.num_leaders(), fp32_)),
+      feedback_(nullptr, bucket_.begin) {
   if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->start(Draw(seed).fork("sketch").fork(table.version()));
 }
 
 void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback) {
-  const comm::WireCounters before = wire.counters();
+  const uint64_t sent_before = wire.counters().sent_bytes;
+  feedback_.use(feedback);
   if (nodes_.flat()) {
-    combine(wire, info, values, feedback);
+    combine(wire, info, values);
   } else {
     // In a node's sum nobody could tell whose number it was.
     courier_.begin(info, wire);
-    for (const Piece& piece : whole_pieces(table_, bucket_, fp32_.get())) {
+    for (const Piece& piece : dense_pieces_) {
       courier_.require_finite(piece, {values.data() + piece.begin, info.scale});
     }
     // The leader's sum is what is encoded; `scale` applies to it as to any other numbers.
-    nodes_.reduce(wire, values);
+    nodes_.reduce(wire, values, from_node_);
     if (nodes_.leads()) {
       comm::Wire leaders = nodes_.leaders(wire);
-      combine(leaders, info, values, feedback);
+      combine(leaders, info, values);
     }
     nodes_.spread(wire, values);
   }
-  const uint64_t sent_bytes = wire.counters().sent_bytes - before.sent_bytes;
-  wire_s_per_byte_ = sent_bytes == 0 ? 0 : (wire.counters().busy_s - before.busy_s) / static_cast<double>(sent_bytes);
+  sent_bytes_ = wire.counters().sent_bytes - sent_before;
 }
 
-void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback) {
+void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values) {
   courier_.begin(info, wire);
   if (info.dense) {
-    if (!dense_) dense_ = std::make_unique<TwoShot>(whole_pieces(table_, bucket_, fp32_.get()), wire.size());
-    if (feedback != nullptr) feedback->dense(bucket_.begin, values, info.scale);
-    dense_->run(wire, courier_, values, info.scale, nullptr, bucket_.begin);
-    if (feedback != nullptr) feedback->dense_received(bucket_.begin, values);
+    if (!dense_) dense_ = std::make_unique<TwoShot>(dense_pieces_, wire.size());
+    feedback_.dense(values, info.scale);
+    BucketFeedback none(info.scale);
+    dense_->run(wire, courier_, values, none);
+    feedback_.dense_received(values);
     auto* two_shot = std::get_if<TwoShot>(&way_);
-    if (two_shot != nullptr && feedback != nullptr && feedback->dense_settles()) two_shot->forget_owed();
+    if (two_shot != nullptr && feedback_.dense_settles()) two_shot->forget_owed();
     return;
   }
   dense_.reset();  // its buffers are twice the bucket; dense rounds are rare
-  if (feedback != nullptr) feedback->open(bucket_.begin, values, info.scale);
-  std::visit([&](auto& way) { way.run(wire, courier_, values, info.scale, feedback, bucket_.begin); }, way_);
-  if (feedback != nullptr) feedback->received(bucket_.begin, values);
+  feedback_.open(values, info.scale);
+  std::visit([&](auto& way) { way.run(wire, courier_, values, feedback_); }, way_);
+  feedback_.received(values);
 }
 
 BucketRound::Owed BucketRound::owed() {

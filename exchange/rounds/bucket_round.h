@@ -1,8 +1,9 @@
-// One bucket's way over the wire, by how its compressors' results combine. Runs on the communication thread.
+// One bucket's way over the wire, by how its compressors' results combine. Runs on a communication thread; several buckets may run at once.
 #pragma once
 #include <memory>
 #include <variant>
 
+#include "exchange/feedback/bucket_feedback.h"
 #include "exchange/rounds/gather.h"
 #include "exchange/rounds/nodes.h"
 #include "exchange/rounds/sketch_sum.h"
@@ -13,15 +14,15 @@ namespace thinwire::exchange {
 class BucketRound {
  public:
   // `fp32` is the codec of dense rounds and of the sums of sketches.
-  BucketRound(const SlotTable& table, uint32_t bucket, Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32, uint64_t seed);
+  BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32, uint64_t seed);
 
   // Replaces values (this bucket's flat range) by the mean over all ranks, or what that stands for under `feedback` (null: errors are
   // dropped). Throws NonFiniteError that names the slot and the rank before any byte is sent, and CommError when a peer's bytes are not
   // what they should be.
   void run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback);
 
-  double codec_s() const { return courier_.codec_s(); }        // of the last run
-  double wire_s_per_byte() const { return wire_s_per_byte_; }  // likewise; 0 when nothing was sent
+  double codec_s() const { return courier_.codec_s(); }  // of the last run
+  uint64_t sent_bytes() const { return sent_bytes_; }    // likewise
 
   // What this rank, as an owner, still owes to all; empty where nothing is owed. `begin`: in the flat array.
   struct Owed {
@@ -34,16 +35,19 @@ class BucketRound {
   std::span<float> memory(Slot slot);  // of a sketch; else empty
 
  private:
-  void combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback);
+  void combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values);
 
   const SlotTable& table_;
-  Nodes& nodes_;
+  const Nodes& nodes_;
   const Bucket& bucket_;
+  std::vector<Piece> dense_pieces_;  // its slots, whole, as fp32
   std::shared_ptr<const compressors::Codec> fp32_;
   Courier courier_;
   std::variant<TwoShot, Gather, SketchSum> way_;
   std::unique_ptr<TwoShot> dense_;  // made by the first dense round
-  double wire_s_per_byte_ = 0;
+  BucketFeedback feedback_;
+  std::vector<std::vector<float>> from_node_;  // scratch of a leader: what the ranks of its node sent
+  uint64_t sent_bytes_ = 0;
 };
 
 }  // namespace thinwire::exchange

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "base/trace.h"
 #include "compressors/guards.h"
 
 namespace thinwire::exchange {
@@ -23,11 +24,23 @@ MutableBytes grown(std::vector<std::byte>& buffer, size_t num_bytes) {
 void Courier::begin(const RoundInfo& info, const comm::Wire& wire) {
   info_ = info;
   rank_ = wire.rank();
-  members_.clear();
-  for (int r = 0; r < wire.size(); ++r) members_.push_back(wire.member(r));
+  name_members(wire);
   codec_s_ = 0;
   context_.shared = Draw(seed_).fork("codec").fork(info.step).fork(bucket_);
   own_ = context_.shared.fork("rank").fork(static_cast<uint64_t>(rank_));
+}
+
+void Courier::name_members(const comm::Wire& wire) {
+  bool known = static_cast<int>(members_.size()) == wire.size();
+  for (int r = 0; known && r < wire.size(); ++r) known = members_[static_cast<size_t>(r)] == wire.member(r);
+  if (known) return;
+  members_.clear();
+  sources_.clear();
+  for (int r = 0; r < wire.size(); ++r) {
+    members_.push_back(wire.member(r));
+    const std::string who = "rank " + std::to_string(members_.back()), to = " to bucket " + std::to_string(bucket_);
+    sources_.push_back({who + "'s contribution" + to, who + "'s combined slice" + to});
+  }
 }
 
 Context& Courier::context(size_t scratch_bytes) {
@@ -50,8 +63,8 @@ size_t Courier::worst_frame_bytes(std::span<const Piece> pieces) {
   return bytes;
 }
 
-ConstBytes Courier::pack(uint16_t leg, std::span<const Piece> pieces, const std::function<In(const Piece&)>& in_of,
-                         std::vector<std::byte>& buffer) {
+ConstBytes Courier::pack(uint16_t leg, std::span<const Piece> pieces, InOf in_of, std::vector<std::byte>& buffer) {
+  trace::Span encodes(trace::Lane::encode, "bucket", bucket_);
   const MutableBytes frame = grown(buffer, worst_frame_bytes(pieces));
   size_t end = kFrameHeaderBytes;
   for (const Piece& piece : pieces) {
@@ -61,11 +74,15 @@ ConstBytes Courier::pack(uint16_t leg, std::span<const Piece> pieces, const std:
     if (varies) store_le(frame.data() + end, static_cast<uint32_t>(length));
     end = static_cast<size_t>(payload - frame.data()) + length;
   }
-  return frame.first(compressors::seal_frame(frame, frame_info(pieces, leg), end - kFrameHeaderBytes));
+  const size_t frame_bytes = compressors::seal_frame(frame, frame_info(pieces, leg), end - kFrameHeaderBytes);
+  encodes.moves(frame_bytes);
+  return frame.first(frame_bytes);
 }
 
 void Courier::unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base) {
-  const std::string sender = source(from_rank, leg);
+  const std::string_view sender = source(from_rank, leg);
+  trace::Span decodes(trace::Lane::decode, "bucket", bucket_);
+  decodes.moves(frame.size());
   try {
     ByteReader body(compressors::open_frame(frame, frame_info(pieces, leg), sender), sender);
     for (const Piece& piece : pieces) {
@@ -73,7 +90,7 @@ void Courier::unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<co
       const size_t length = exact ? *exact : body.read<uint32_t>("payload length");
       decode(from_rank, piece, body.take(length, "payload"), weight, out + (piece.begin - base));
     }
-    if (body.remaining() != 0) throw CorruptData(sender + ": " + std::to_string(body.remaining()) + " bytes after the last payload");
+    if (body.remaining() != 0) throw CorruptData(std::string(sender) + ": " + std::to_string(body.remaining()) + " bytes after the last payload");
   } catch (const CorruptData& e) {
     throw CommError(e.what());
   }
@@ -105,12 +122,9 @@ compressors::FrameInfo Courier::frame_info(std::span<const Piece> pieces, uint16
   return {id, leg, bucket_, info_.step, table_.hash(), table_.version()};
 }
 
-std::string Courier::source(int from_rank, uint16_t leg) const {
-  return "rank " + std::to_string(members_[static_cast<size_t>(from_rank)]) + (leg % 2 == 0 ? "'s contribution" : "'s combined slice") +
-         " to bucket " + std::to_string(bucket_);
-}
+std::string_view Courier::source(int from_rank, uint16_t leg) const { return sources_[static_cast<size_t>(from_rank)][leg % 2]; }
 
-void Courier::require_finite(std::span<const Piece> pieces, const std::function<In(const Piece&)>& in_of) const {
+void Courier::require_finite(std::span<const Piece> pieces, InOf in_of) const {
   for (const Piece& piece : pieces) {
     const In in = in_of(piece);
     if (in.residual != nullptr) require_finite(piece, in);

@@ -4,23 +4,16 @@
 
 namespace thinwire::exchange {
 
-using compressors::In;
-
-void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin) {
+void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
   const size_t ranks = incoming_.size(), own = static_cast<size_t>(wire.rank());
-  const auto in_of = [&](const Piece& piece) {
-    const float* x = values.data() + piece.begin;
-    return feedback != nullptr ? feedback->in(piece.layer.id, begin + piece.begin, x) : In{x, scale, nullptr, 1};
-  };
+  const auto in_of = [&](const Piece& piece) { return feedback.in(piece.layer.id, piece.begin, values.data() + piece.begin); };
   if (pieces_.size() > 1) courier.require_finite(pieces_, in_of);  // one alone is checked by its codec
   const ConstBytes sealed = courier.pack(0, pieces_, in_of, outgoing_);
-  if (feedback != nullptr) {
-    if (feedback->wants_decoded()) {
-      decoded_.assign(values.size(), 0.0f);
-      courier.unpack(wire.rank(), 0, sealed, pieces_, 1.0f, decoded_.data(), 0);
-    }
-    feedback->sent(begin, values.size(), decoded_);
+  if (feedback.wants_decoded()) {
+    decoded_.assign(values.size(), 0.0f);
+    courier.unpack(wire.rank(), 0, sealed, pieces_, 1.0f, decoded_.data(), 0);
   }
+  feedback.sent(values.size(), decoded_);
 
   from_.assign(ranks, {});
   for (size_t r = 0; r < ranks; ++r) {

@@ -2,7 +2,7 @@
 // payloads that no owner should thin out once more.
 #pragma once
 #include "comm/collectives.h"
-#include "exchange/feedback/feedback.h"
+#include "exchange/feedback/bucket_feedback.h"
 #include "exchange/rounds/courier.h"
 
 namespace thinwire::exchange {
@@ -11,7 +11,7 @@ class Gather {
  public:
   Gather(std::vector<Piece> whole, int num_ranks) : pieces_(std::move(whole)), incoming_(static_cast<size_t>(num_ranks)) {}
   // As TwoShot::run.
-  void run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+  void run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
 
  private:
   std::vector<Piece> pieces_;

@@ -25,7 +25,7 @@ Nodes::Nodes(const std::vector<int>& node_of_rank, int rank) : rank_(rank) {
 
 int Nodes::leader_index() const { return static_cast<int>(std::find(leaders_.begin(), leaders_.end(), rank_) - leaders_.begin()); }
 
-void Nodes::reduce(comm::Wire& wire, std::span<float> values) {
+void Nodes::reduce(comm::Wire& wire, std::span<float> values, std::vector<std::vector<float>>& arrived) const {
   comm::Wire local(wire, local_);
   std::vector<comm::Op> ops;
   if (!leads()) {
@@ -33,9 +33,9 @@ void Nodes::reduce(comm::Wire& wire, std::span<float> values) {
     local.run(ops, "sum within the node");
     return;
   }
-  arrived_.resize(local_.size());
+  arrived.resize(local_.size());
   for (int r = 1; r < local.size(); ++r) {
-    auto& part = arrived_[static_cast<size_t>(r)];
+    auto& part = arrived[static_cast<size_t>(r)];
     part.resize(values.size());
     ops.push_back({.kind = comm::Op::Kind::recv, .peer = r, .buffer = {.data = part.data(), .bytes = values.size_bytes()}});
   }
@@ -46,13 +46,13 @@ void Nodes::reduce(comm::Wire& wire, std::span<float> values) {
                      std::to_string(values.size_bytes()),
                  "sum within the node");
     }
-    const auto& part = arrived_[static_cast<size_t>(op.peer)];
+    const auto& part = arrived[static_cast<size_t>(op.peer)];
     for (size_t i = 0; i < values.size(); ++i) values[i] += part[i];
   }
   for (float& x : values) x *= weight_;
 }
 
-void Nodes::spread(comm::Wire& wire, std::span<float> values) {
+void Nodes::spread(comm::Wire& wire, std::span<float> values) const {
   comm::Wire local(wire, local_);
   comm::broadcast(local, std::as_writable_bytes(values), 0);
 }

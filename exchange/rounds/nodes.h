@@ -23,18 +23,17 @@ class Nodes {
   int leader_index() const;                                              // of a rank that leads, among the leaders
 
   // values = sum over the node / (ranks / nodes) on the leader, so that the mean over leaders is the mean over ranks, whatever the
-  // nodes' sizes. Unspecified elsewhere.
-  void reduce(comm::Wire& wire, std::span<float> values);
+  // nodes' sizes. Unspecified elsewhere. `arrived` is scratch.
+  void reduce(comm::Wire& wire, std::span<float> values, std::vector<std::vector<float>>& arrived) const;
   // The leader's values on all ranks of the node.
-  void spread(comm::Wire& wire, std::span<float> values);
-  comm::Wire leaders(comm::Wire& wire) { return comm::Wire(wire, leaders_); }
+  void spread(comm::Wire& wire, std::span<float> values) const;
+  comm::Wire leaders(comm::Wire& wire) const { return comm::Wire(wire, leaders_); }
 
  private:
   int rank_;
   bool flat_ = true;
   float weight_ = 1;
   std::vector<int> local_, leaders_;  // ranks
-  std::vector<std::vector<float>> arrived_;
 };
 
 }  // namespace thinwire::exchange

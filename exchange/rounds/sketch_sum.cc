@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/trace.h"
 #include "compressors/guards.h"
 
 namespace thinwire::exchange {
@@ -31,6 +32,7 @@ SketchSum::SketchSum(const SlotTable& table, const Bucket& bucket, int num_ranks
   for (size_t j = 0; j < totals.size(); ++j) {
     const Piece all{fp32_.get(), Layer{kNoSlot, 1, static_cast<int64_t>(totals[j])}, 0};
     rounds_.push_back(std::make_unique<TwoShot>(std::vector<Piece>{all}, num_ranks, static_cast<uint16_t>(2 * j)));
+    parts_by_round_.push_back(parts_of_round(j));
   }
 }
 
@@ -38,22 +40,22 @@ void SketchSum::start(const Draw& shared) {
   for (Member& member : members_) member.sketch->start(member.layer, shared.fork(member.layer.id), member.memory);
 }
 
-std::vector<SketchSum::Part> SketchSum::parts_of_round(size_t round) {
+std::vector<SketchSum::Part> SketchSum::parts_of_round(size_t round) const {
   std::vector<Part> parts;
   size_t begin = 0;
-  for (Member& member : members_) {
-    if (round >= member.round_elems.size()) continue;
-    parts.push_back({member, begin});
-    begin += member.round_elems[round];
+  for (size_t m = 0; m < members_.size(); ++m) {
+    if (round >= members_[m].round_elems.size()) continue;
+    parts.push_back({m, begin});
+    begin += members_[m].round_elems[round];
   }
   return parts;
 }
 
 // Values become what is to be sketched: with feedback its sum with the residual, else scale * x.
-void SketchSum::form_sum(Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin) {
+void SketchSum::form_sum(Courier& courier, std::span<float> values, BucketFeedback& feedback) {
   for (Member& member : members_) {
     const auto x = values.subspan(member.begin, member.elems());
-    const In in = feedback != nullptr ? feedback->in(member.layer.id, begin + member.begin, x.data()) : In{x.data(), scale, nullptr, 1};
+    const In in = feedback.in(member.layer.id, member.begin, x.data());
     courier.require_finite({fp32_.get(), member.layer, member.begin}, in);
     member.residual = in.residual;
     sum_.resize(x.size());
@@ -62,22 +64,28 @@ void SketchSum::form_sum(Courier& courier, std::span<float> values, float scale,
   }
 }
 
-void SketchSum::run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin) {
-  form_sum(courier, values, scale, feedback, begin);
+void SketchSum::run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
+  form_sum(courier, values, feedback);
   decoded_.assign(values.size(), 0.0f);
   for (size_t j = 0; j < rounds_.size(); ++j) {
-    const auto parts = parts_of_round(j);
+    const auto& parts = parts_by_round_[j];
     const int round = static_cast<int>(j);
     own_parts_.assign(rounds_[j]->owned_begin(wire.size()), 0.0f);
-    for (const auto& [member, at] : parts) {
+    trace::Span produces(trace::Lane::encode, "sketches, round", round);
+    for (const auto& [index, at] : parts) {
+      Member& member = members_[index];
       const auto time = courier.time_codec();
       auto& context = courier.context(member.sketch->traits(member.layer).scratch_bytes);
       member.sketch->produce(member.layer, round, values.data() + member.begin, member.memory, context,
                              std::span(own_parts_).subspan(at, member.round_elems[j]));
     }
+    produces.end();
     parts_ = own_parts_;
-    rounds_[j]->run(wire, courier, parts_, 1, nullptr, 0);
-    for (const auto& [member, at] : parts) {
+    BucketFeedback none(1);
+    rounds_[j]->run(wire, courier, parts_, none);
+    const trace::Span absorbs(trace::Lane::decode, "sketches, round", round);
+    for (const auto& [index, at] : parts) {
+      Member& member = members_[index];
       const auto time = courier.time_codec();
       const auto mean = std::span<const float>(parts_).subspan(at, member.round_elems[j]);
       auto& context = courier.context(member.sketch->traits(member.layer).scratch_bytes);
@@ -87,7 +95,7 @@ void SketchSum::run(comm::Wire& wire, Courier& courier, std::span<float> values,
       }
     }
   }
-  if (feedback != nullptr) feedback->sent(begin, values.size(), decoded_);
+  feedback.sent(values.size(), decoded_);
 }
 
 // Members end their rounds at different times; what is kept is this rank's own share, whose mean over ranks is the result.

@@ -13,7 +13,7 @@ class SketchSum {
  public:
   SketchSum(const SlotTable& table, const Bucket& bucket, int num_ranks, std::shared_ptr<const compressors::Codec> fp32);
   // As TwoShot::run.
-  void run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+  void run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
 
   // What slot `index` of the bucket keeps from round to round: the same on all ranks.
   std::span<float> memory(size_t index) { return members_[index].memory; }
@@ -30,16 +30,17 @@ class SketchSum {
     size_t elems() const { return static_cast<size_t>(layer.elems()); }
   };
   struct Part {
-    Member& member;
-    size_t begin;  // in the round's parts
+    size_t member;  // index
+    size_t begin;   // in the round's parts
   };
-  std::vector<Part> parts_of_round(size_t round);
-  void form_sum(Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+  std::vector<Part> parts_of_round(size_t round) const;
+  void form_sum(Courier& courier, std::span<float> values, BucketFeedback& feedback);
   void decode(Courier& courier, const Member& member, std::span<const float> own, std::span<const float> mean, std::span<float> values);
 
   std::vector<Member> members_;
   std::shared_ptr<const compressors::Codec> fp32_;
   std::vector<std::unique_ptr<TwoShot>> rounds_;
+  std::vector<std::vector<Part>> parts_by_round_;
   std::vector<float> parts_, own_parts_;  // of the round at hand
   std::vector<float> sum_, decoded_;      // of one member; of this rank's message
 };

@@ -22,10 +22,10 @@ TwoShot::TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_
   loses_ = std::any_of(whole.begin(), whole.end(), [](const Piece& piece) { return piece.codec->traits(piece.layer).delta < 1; });
 }
 
-void TwoShot::run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin) {
+void TwoShot::run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
   const int me = wire.rank();
   const size_t ranks = owned_.size(), own = static_cast<size_t>(me);
-  contribute(wire, courier, values, scale, feedback, begin);
+  contribute(wire, courier, values, feedback);
 
   sum_.assign(owned_elems(me), 0.0f);
   for (size_t r = 0; r < ranks; ++r) {
@@ -43,33 +43,28 @@ void TwoShot::run(comm::Wire& wire, Courier& courier, std::span<float> values, f
   }
 }
 
-void TwoShot::contribute(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin) {
+void TwoShot::contribute(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
   const size_t own = static_cast<size_t>(wire.rank());
-  const auto in_of = [&](const Piece& piece) {
-    const float* x = values.data() + piece.begin;
-    return feedback != nullptr ? feedback->in(piece.layer.id, begin + piece.begin, x) : In{x, scale, nullptr, 1};
-  };
+  const auto in_of = [&](const Piece& piece) { return feedback.in(piece.layer.id, piece.begin, values.data() + piece.begin); };
   for (const auto& pieces : owned_) courier.require_finite(pieces, in_of);
   for (size_t r = 0; r < owned_.size(); ++r) {
     to_[r] = courier.pack(leg_, owned_[r], in_of, outgoing_[r]);
     from_[r] = grown(incoming_[r], Courier::worst_frame_bytes(owned_[own]));
   }
-  if (feedback != nullptr) {
-    if (feedback->wants_decoded()) {
-      decoded_.assign(values.size(), 0.0f);
-      for (size_t r = 0; r < owned_.size(); ++r) courier.unpack(wire.rank(), leg_, to_[r], owned_[r], 1.0f, decoded_.data(), 0);
-    }
-    feedback->sent(begin, values.size(), decoded_);
+  if (feedback.wants_decoded()) {
+    decoded_.assign(values.size(), 0.0f);
+    for (size_t r = 0; r < owned_.size(); ++r) courier.unpack(wire.rank(), leg_, to_[r], owned_[r], 1.0f, decoded_.data(), 0);
   }
+  feedback.sent(values.size(), decoded_);
   comm::all_to_all(wire, to_, from_);
 }
 
-void TwoShot::combine(Courier& courier, int me, float weight, const ErrorFeedback* feedback) {
-  const bool keeps = feedback != nullptr && loses_;
+void TwoShot::combine(Courier& courier, int me, float weight, const BucketFeedback& feedback) {
+  const bool keeps = feedback.keeps() && loses_;
   if (keeps && owed_.empty()) keep_owed(me);
   const auto in_of = [&](const Piece& piece) {
     const size_t at = piece.begin - owned_begin(me);
-    return In{sum_.data() + at, weight, keeps ? owed_.data() + at : nullptr, keeps ? feedback->decay() : 1.0f};
+    return In{sum_.data() + at, weight, keeps ? owed_.data() + at : nullptr, keeps ? feedback.decay() : 1.0f};
   };
   const auto& own = owned_[static_cast<size_t>(me)];
   courier.require_finite(own, in_of);

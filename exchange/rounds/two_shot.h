@@ -5,7 +5,7 @@
 // added to the next round's mean (with error feedback; its decay applies).
 #pragma once
 #include "comm/collectives.h"
-#include "exchange/feedback/feedback.h"
+#include "exchange/feedback/bucket_feedback.h"
 #include "exchange/rounds/courier.h"
 
 namespace thinwire::exchange {
@@ -15,9 +15,8 @@ class TwoShot {
   // `whole`: gapless pieces from 0, to be cut among the ranks. Legs are first_leg (contributions) and first_leg + 1 (means).
   TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_leg = 0);
 
-  // Replaces values by their mean over ranks. `feedback` may be null; `begin` is where values lie in the flat array. `scale` multiplies
-  // what is encoded when there is no feedback.
-  void run(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
+  // Replaces values by their mean over ranks.
+  void run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
 
   // The owner's second error: of elements [owned_begin(), ...) of values. Empty until a run with feedback over lossy codecs.
   std::span<float> owed() { return owed_; }
@@ -28,8 +27,8 @@ class TwoShot {
   void forget_owed() { owed_.assign(owed_.size(), 0.0f); }
 
  private:
-  void contribute(comm::Wire& wire, Courier& courier, std::span<float> values, float scale, ErrorFeedback* feedback, size_t begin);
-  void combine(Courier& courier, int me, float weight, const ErrorFeedback* feedback);
+  void contribute(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
+  void combine(Courier& courier, int me, float weight, const BucketFeedback& feedback);
 
   std::vector<std::vector<Piece>> owned_;  // by rank
   std::vector<size_t> begins_;             // by rank, and the end

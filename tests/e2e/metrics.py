@@ -9,7 +9,7 @@ import thinwire
 PARAMETERS = thinwire.SMALL_CONFIG_PARAMETERS
 STEPS = 20
 FRAME_HEADER_BYTES = 56
-STEP_REPORT_BYTES = 16  # each rank tells its loss and whether it was signalled, to every other rank
+STEP_REPORT_BYTES = 16  # each rank tells its loss and whether it was signalled, to every other rank, beside the next step
 TRAIN_KEYS = set("ts kind step loss grad_norm lr tokens_per_s step_s forward_backward_s encode_s wire_s exposed_comm_s optimizer_s "
                  "wire_bytes_tx wire_bytes_rx dense_bytes ratio ratio_total residual_norm mem_bytes".split())
 RUN_KEYS = set("argv version build hosts world transport params config_hash".split())
@@ -29,6 +29,11 @@ class Exchanged(thinwire.Case):
         self.said = self.train(*self.quiet, *settings, **how).out
         return self.run_of().records("train")
 
+    def assert_bytes_a_step(self, records, exchange_bytes, report_bytes=STEP_REPORT_BYTES):
+        """No report goes before the first step."""
+        expected = [exchange_bytes] + [exchange_bytes + report_bytes] * (STEPS - 1)
+        self.assertEqual([record["wire_bytes_tx"] for record in records], expected)
+
     def num_buckets(self):
         return int(re.search(r"; buckets: (\d+);", self.said).group(1))
 
@@ -37,9 +42,8 @@ class Exchanged(thinwire.Case):
         for bucket in ("4MB", "20kB"):
             with self.subTest(bucket):
                 records = self.records_of(*thinwire.UNCOMPRESSED, f"exchange.bucket={bucket}", options=["--overwrite"], ranks=2)
-                expected = 4 * PARAMETERS + 2 * FRAME_HEADER_BYTES * self.num_buckets() + STEP_REPORT_BYTES
-                self.assertEqual([record["wire_bytes_tx"] for record in records], [expected] * STEPS)
-                self.assertEqual([record["wire_bytes_rx"] for record in records], [expected] * STEPS)
+                self.assert_bytes_a_step(records, 4 * PARAMETERS + 2 * FRAME_HEADER_BYTES * self.num_buckets())
+                self.assertEqual([record["wire_bytes_rx"] for record in records], [record["wire_bytes_tx"] for record in records])
 
     def test_uncompressed_bytes_grow_with_the_ranks_as_the_formula_says(self):
         """2 n (N - 1) / N floats, and 2 (N - 1) frames; rank 0 owns the smallest slice."""
@@ -48,12 +52,12 @@ class Exchanged(thinwire.Case):
                 records = self.records_of(*thinwire.UNCOMPRESSED, f"data.global_batch={num_ranks}", "data.micro_batch=1",
                                           f"parallel.dp={num_ranks}", options=["--overwrite"])
                 own = PARAMETERS // num_ranks
-                expected = 4 * (PARAMETERS - own) + (num_ranks - 1) * (4 * own + 2 * FRAME_HEADER_BYTES + STEP_REPORT_BYTES)
-                self.assertEqual([record["wire_bytes_tx"] for record in records], [expected] * STEPS)
+                expected = 4 * (PARAMETERS - own) + (num_ranks - 1) * (4 * own + 2 * FRAME_HEADER_BYTES)
+                self.assert_bytes_a_step(records, expected, (num_ranks - 1) * STEP_REPORT_BYTES)
 
     def test_bf16_halves_the_bytes(self):
         records = self.records_of("exchange.schedule=every_step", "compress.codec=bf16", "compress.min_elems=0", "parallel.dp=2")
-        self.assertEqual({record["wire_bytes_tx"] for record in records}, {2 * PARAMETERS + 2 * FRAME_HEADER_BYTES + STEP_REPORT_BYTES})
+        self.assert_bytes_a_step(records, 2 * PARAMETERS + 2 * FRAME_HEADER_BYTES)
 
     def test_dense_bytes_are_those_of_a_ring_all_reduce_every_step(self):
         """8 n (N - 1) / N, whatever is sent instead."""
@@ -79,9 +83,10 @@ class Exchanged(thinwire.Case):
     def test_a_step_without_exchange_sends_a_report_at_most(self):
         records = self.records_of("parallel.dp=2", "log.every=5")
         self.assertEqual([record["step"] for record in records], [1, 5, 10, 15, 20])
-        # Reports at the first step and at the ends of rounds; steps 2 to 4 are silent.
-        self.assertEqual(records[0]["wire_bytes_tx"], STEP_REPORT_BYTES)
-        self.assertEqual(records[1]["wire_bytes_tx_total"] - records[0]["wire_bytes_tx_total"], records[1]["wire_bytes_tx"])
+        # The report of the first step goes beside the second; steps 3 and 4 are silent.
+        self.assertEqual(records[0]["wire_bytes_tx"], 0)
+        sent = records[1]["wire_bytes_tx_total"] - records[0]["wire_bytes_tx_total"]
+        self.assertEqual(sent, STEP_REPORT_BYTES + records[1]["wire_bytes_tx"])
 
     def test_error_feedback_leaves_a_residual_and_uncompressed_exchange_none(self):
         self.assertGreater(self.records_of("parallel.dp=2")[-1]["residual_norm"], 0)
@@ -95,6 +100,35 @@ class Exchanged(thinwire.Case):
         self.assertGreater(resumed[-1]["wire_bytes_tx_total"], whole[-1]["wire_bytes_tx_total"])  # it agreed twice
         self.assertLess(resumed[-1]["ratio_total"], whole[-1]["ratio_total"])
         self.assertEqual(resumed[-1]["ratio"], whole[-1]["ratio"])
+
+
+class Trace(thinwire.Case):
+    def spans(self, rank):
+        events = json.loads((self.run_of().path / "trace" / f"rank_{rank:05}.json").read_text())
+        return [event for event in events if event["ph"] == "X"]
+
+    def test_shows_what_the_metrics_count(self):
+        """Under every_step and log.every=1 a record's times are those of one step."""
+        self.train("parallel.dp=2", "log.trace=true", "run.verify_every=0", "checkpoint.every=0", "eval.every=0", "exchange.schedule=every_step",
+                   "compress.codec=sign", "exchange.bucket=20kB")
+        records = self.run_of().records("train")
+        for rank in (0, 1):
+            spans = self.spans(rank)
+            self.assertEqual({span["pid"] for span in spans}, {rank})
+            lanes = {span["cat"] for span in spans}
+            self.assertEqual(lanes, {"compute", "exposed", "optimizer", "evaluation", "checkpoint", "encode", "decode", "wire tx", "wire rx"})
+        for lane, key in (("compute", "forward_backward_s"), ("exposed", "exposed_comm_s"), ("optimizer", "optimizer_s")):
+            durations = [span["dur"] / 1e6 for span in self.spans(0) if span["cat"] == lane]
+            self.assertEqual(len(durations), STEPS)
+            for duration, record in zip(durations, records):
+                self.assertAlmostEqual(duration, record[key], delta=2e-7)
+        control_lane = 1
+        sent = sum(span["args"]["bytes"] for span in self.spans(0) if span["cat"] == "wire tx" and span["tid"] % 32 != control_lane)
+        self.assertEqual(sent, sum(record["wire_bytes_tx"] for record in records) - (STEPS - 1) * STEP_REPORT_BYTES)
+
+    def test_is_not_written_unless_asked_for(self):
+        self.train("parallel.dp=2", "run.steps=1")
+        self.assertFalse((self.run_of().path / "trace").exists())
 
 
 class Records(thinwire.Case):

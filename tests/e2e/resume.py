@@ -11,6 +11,8 @@ import thinwire
 LOCAL_STEPS = ("run.steps=30", "checkpoint.every=15")
 EVERY_STEP = (*LOCAL_STEPS, "exchange.schedule=every_step")
 MID_ROUND = ("run.steps=30", "checkpoint.every=7")  # saves at 7, 14, 21, 28, 30; rounds end at 5, 10, ...
+# Rounds of one half begin at 2, 6, ..., of the other at 4, 8, ..., and end two steps later: some round is under way at every save.
+OVERLAPPED = (*MID_ROUND, "exchange.every=4", "exchange.fragments=2", "exchange.delay=2", "run.verify_every=3")
 SEEDS = range(5)    # the last kills in the middle of a save
 ENDS_WITHIN_S = 5  # of mpirun, once a rank is dead
 
@@ -47,7 +49,7 @@ class Killed(Interrupted):
     def moment(self, seed, settings, job):
         """Waits for a random moment after the save of step 15 (14) was committed: in a step, or in a later save. False: missed it."""
         draw, run = random.Random(seed), self.run_of()
-        committed, later = (14, (21, 28)) if settings is MID_ROUND else (15, (30,))
+        committed, later = (14, (21, 28)) if "checkpoint.every=7" in settings else (15, (30,))
         if seed == SEEDS[-1]:
             being_written = f".tmp-step-{draw.choice(later):08}-*"
             return self.comes(lambda: any((run.path / "checkpoints").glob(being_written)), job)
@@ -85,6 +87,9 @@ class Killed(Interrupted):
 
     def test_under_local_steps_saved_within_rounds(self):
         self.assert_survives(MID_ROUND)
+
+    def test_while_rounds_are_under_way(self):
+        self.assert_survives(OVERLAPPED)
 
     def test_under_every_step(self):
         self.assert_survives(EVERY_STEP)
@@ -134,6 +139,10 @@ class Stopped(Interrupted):
                 self.doCleanups()
                 self.setUp()
                 self.assert_stops(lambda job, number=number: job.signal(number))
+
+    def test_while_rounds_are_under_way(self):
+        self.settings = (*self.settings, "exchange.fragments=4", "exchange.delay=3", "parallel.dp=2")
+        self.assert_stops(lambda job: job.signal(signal.SIGTERM))
 
     def test_a_signal_after_a_peer_died_starts_no_save(self):
         """mpirun sends SIGTERM to the others when a rank is killed."""

@@ -15,6 +15,7 @@ exchange::PlannerState example(size_t fallbacks, bool has_plan) {
   state.is_sampling = !has_plan;
   state.rounds_sampled = 2;
   for (size_t slot = 0; slot < fallbacks; ++slot) state.fallbacks[static_cast<exchange::Slot>(slot)] = "its residual grew at step 7";
+  if (fallbacks == 1) state.grown = {0, 2};
   if (!has_plan) return state;
   state.plan.version = 4;
   state.plan.error = 0.1;

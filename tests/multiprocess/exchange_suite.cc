@@ -120,7 +120,7 @@ Result result_of(const Case& one, comm::Driver& driver) {
     }
     exchange.finish();
     for (Slot slot = 0; slot < slots.size(); ++slot) hash.update(bytes_of(std::span<const float>(exchange.values(slot))));
-    planner.after_step(step, true, {});
+    planner.after_step(step, true);
   }
   for (const StatePiece& piece : exchange.state()) {
     hash.update(bytes_of(std::string_view(piece.name)));

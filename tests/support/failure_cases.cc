@@ -1,3 +1,5 @@
+#include <future>
+
 #include "base/bytes.h"
 #include "comm/collectives.h"
 #include "comm/driver.h"
@@ -63,22 +65,24 @@ void deadline_names_the_absent_peer(Transport& transport) {
 
 void job_that_throws_ends_it_on_all_ranks(Transport& transport) {
   const std::string text = "the loss of step 3 is NaN";
-  Driver driver(transport, kPatience_s);
-  const int last = driver.size() - 1;
-  auto done = driver.post("exchange", [&](Wire& wire) {
+  const int last = transport.world_size() - 1;
+  Task exchange("exchange", [&](Wire& wire) {
     if (wire.rank() == last) throw NonFiniteError(text);
     barrier(wire);
   });
-  auto later = driver.post("later", [](Wire&) {});
+  Task later("later", [](Wire&) {});
+  Driver driver(transport, kPatience_s);
+  driver.post(exchange);
+  driver.post(later);
   if (driver.rank() != last) {
     const std::string expected = fmt::format("rank {}: {}", last, text);
-    require_error(comm_error_of([&] { done.get(); }), ExitCode::non_finite, expected);
-    require_error(comm_error_of([&] { later.get(); }), ExitCode::non_finite, expected);
+    require_error(comm_error_of([&] { driver.wait(exchange); }), ExitCode::non_finite, expected);
+    require_error(comm_error_of([&] { driver.wait(later); }), ExitCode::non_finite, expected);
     return;
   }
-  for (auto* future : {&done, &later}) {
+  for (Task* task : {&exchange, &later}) {
     try {
-      future->get();
+      driver.wait(*task);
       require(false, "the job's error did not come");
     } catch (const NonFiniteError& e) {
       require(e.what() == text, "the thrower meets its own error unchanged");
@@ -89,18 +93,19 @@ void job_that_throws_ends_it_on_all_ranks(Transport& transport) {
 void abort_of_the_training_thread_ends_a_waiting_job(Transport& transport) {
   if (transport.world_size() == 1) return;
   std::promise<void> started;
-  Driver driver(transport, kPatience_s);
-  const int last = driver.size() - 1;
-  auto waiting = driver.post("exchange", [&](Wire& wire) {
+  Task waiting("exchange", [&](Wire& wire) {
     started.set_value();
     std::byte byte{};
     Op receive = receive_from((wire.rank() + 1) % wire.size(), {&byte, 1});  // that nobody sends
     wire.run({&receive, 1}, "wait");
   });
+  Driver driver(transport, kPatience_s);
+  const int last = driver.size() - 1;
+  driver.post(waiting);
   started.get_future().wait();
   if (driver.rank() == last) driver.abort(ExitCode::data, "shard 4 is corrupt");
   const std::string expected = fmt::format("rank {}: shard 4 is corrupt", last);
-  require_error(comm_error_of([&] { waiting.get(); }), ExitCode::data, expected);
+  require_error(comm_error_of([&] { driver.wait(waiting); }), ExitCode::data, expected);
   require_error(comm_error_of([&] { driver.run("later", [](Wire&) {}); }), ExitCode::data, expected);
 }
 

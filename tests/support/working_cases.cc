@@ -1,6 +1,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <deque>
+#include <thread>
 
 #include "base/bytes.h"
 #include "base/draw.h"
@@ -253,16 +255,16 @@ void counters_follow_the_formulas(Transport& transport) {
 
 void driver_runs_jobs_in_the_order_posted(Transport& transport) {
   std::vector<int> order;
+  std::deque<Task> tasks;
   Driver driver(transport, kPatience_s);
-  std::vector<std::future<void>> done;
   for (int i = 0; i < 20; ++i) {
-    done.push_back(driver.post(fmt::format("job {}", i), [&order, i](Wire& wire) {
+    driver.post(tasks.emplace_back(fmt::format("job {}", i), [&order, i](Wire& wire) {
       const auto all = all_gather(wire, bytes_of(std::span(&i, 1)), sizeof i);
       for (const auto& one : all) require(load_le<int>(one.data()) == i, "all ranks run the same job");
       order.push_back(i);
     }));
   }
-  for (auto& one : done) one.get();
+  for (Task& task : tasks) driver.wait(task);
   for (int i = 0; i < 20; ++i) require(order.at(static_cast<size_t>(i)) == i, "jobs run in the order posted");
   const auto peers = static_cast<uint64_t>(driver.size() - 1);
   require(driver.counters().sent_bytes == 20 * peers * sizeof(int), "the driver counts the bytes of its jobs");

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <deque>
+#include <future>
+
 #include "base/bytes.h"
 #include "base/log.h"
 #include "comm/collectives.h"
@@ -33,10 +36,12 @@ void with_one_rank(const std::function<void(Driver&)>& body) {
 TEST(Driver, FailsEveryLaterJobWithTheFirstError) {
   with_one_rank([](Driver& driver) {
     bool has_run = false;
-    auto first = driver.post("first", [](Wire&) { throw DataError("the first"); });
-    auto second = driver.post("second", [&](Wire&) { has_run = true; });
-    EXPECT_THROW(first.get(), DataError);
-    EXPECT_THROW(second.get(), DataError);
+    Task first("first", [](Wire&) { throw DataError("the first"); });
+    Task second("second", [&](Wire&) { has_run = true; });
+    driver.post(first);
+    driver.post(second);
+    EXPECT_THROW(driver.wait(first), DataError);
+    EXPECT_THROW(driver.wait(second), DataError);
     EXPECT_THROW(driver.run("third", [&](Wire&) { has_run = true; }), DataError);
     EXPECT_FALSE(has_run);
   });
@@ -61,14 +66,72 @@ TEST(Driver, TellsPeersTheCodeOfErrorsThatAreNotOurs) {
   }
 }
 
-TEST(Driver, FinishesPostedJobsBeforeItEnds) {
-  std::future<void> last;
+TEST(Driver, FinishesPostedTasksBeforeItEnds) {
   int num_run = 0;
+  std::deque<Task> tasks;
+  for (int i = 0; i < 100; ++i) tasks.emplace_back("job", [&](Wire&) { ++num_run; });
   with_one_rank([&](Driver& driver) {
-    for (int i = 0; i < 100; ++i) last = driver.post("job", [&](Wire&) { ++num_run; });
+    for (Task& task : tasks) driver.post(task);
   });
-  last.get();
   EXPECT_EQ(num_run, 100);
+}
+
+TEST(Driver, RunsATaskAgainAndAgain) {
+  with_one_rank([](Driver& driver) {
+    int num_run = 0;
+    Task task("job", [&](Wire&) { ++num_run; });
+    for (int i = 0; i < 3; ++i) {
+      driver.post(task, driver.bulk_lane(0));
+      driver.wait(task);
+    }
+    EXPECT_EQ(num_run, 3);
+  });
+}
+
+// A bulk lane that waits for a peer holds up neither the other lanes nor, by its failure alone, hides why it fails.
+TEST(Driver, LanesDoNotWaitForOneAnother) {
+  test::run_ranks(2, [](Transport& transport) {
+    std::promise<void> opened;
+    Driver driver(transport, 10, 2);
+    Task held("held", [&](Wire& wire) {
+      opened.get_future().wait();
+      barrier(wire);
+    });
+    driver.post(held, driver.bulk_lane(0));
+    driver.run("control", [](Wire& wire) { barrier(wire); });
+    Task other("other", [](Wire& wire) { barrier(wire); });
+    driver.post(other, driver.bulk_lane(1));
+    driver.wait(other);
+    opened.set_value();
+    driver.wait(held);
+  });
+}
+
+TEST(Driver, AFailureOfOneLaneEndsTheOthers) {
+  test::run_ranks(2, [](Transport& transport) {
+    Driver driver(transport, 60, 2);
+    Task waits("waits", [](Wire& wire) {
+      std::byte byte{};
+      Op receive{.kind = Op::Kind::recv, .peer = 1 - wire.rank(), .buffer = {.data = &byte, .bytes = 1}};  // that nobody sends
+      wire.run({&receive, 1}, "wait");
+    });
+    driver.post(waits, driver.bulk_lane(1));
+    const bool throws = transport.world_rank() == 1;
+    Task fails("fails", [throws](Wire& wire) {
+      if (throws) throw DataError("shard 4 is corrupt");
+      barrier(wire);
+    });
+    driver.post(fails, driver.bulk_lane(0));
+    for (Task* task : {&waits, &fails}) {
+      try {
+        driver.wait(*task);
+        ADD_FAILURE() << "it went on";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), ExitCode::data);
+        EXPECT_THAT(e.what(), HasSubstr(throws ? "shard 4 is corrupt" : "rank 1: shard 4 is corrupt"));
+      }
+    }
+  });
 }
 
 TEST(Driver, LogsUnderTheRankThatPosted) {
@@ -80,7 +143,7 @@ TEST(Driver, LogsUnderTheRankThatPosted) {
   });
 }
 
-TEST(Driver, LetsGoOfAJobBeforeItsFutureIsReady) {
+TEST(Driver, LetsGoOfAJobThatHasRun) {
   with_one_rank([](Driver& driver) {
     const auto captured = std::make_shared<int>(1);
     driver.run("job", [captured](Wire&) {});

@@ -71,9 +71,9 @@ TEST(Loopback, AnEpochIsAChannelOfItsOwn) {
   std::byte byte{};
   Op send{Op::Kind::send, 1, {&byte, 1}}, receive{Op::Kind::recv, 0, {&byte, 1}};
   old_epoch->post({&send, 1});
-  const Status status = new_epoch->poll(new_epoch->post({&receive, 1}));
-  EXPECT_EQ(status.state, Status::State::pending);
-  EXPECT_EQ(status.waiting_for, std::vector<int>{0});
+  const Ticket ticket = new_epoch->post({&receive, 1});
+  EXPECT_EQ(new_epoch->poll(ticket).state, Status::State::pending);
+  EXPECT_EQ(new_epoch->waiting_for(ticket), std::vector<int>{0});
 }
 
 TEST(Loopback, RefusesGroupsThatCannotBe) {

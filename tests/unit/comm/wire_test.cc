@@ -22,7 +22,8 @@ class ScriptedChannel : public Channel {
   ExitCode abort_code = ExitCode::ok;
 
   int own_rank = 0;
-  std::vector<int> peers;  // of the operations posted
+  std::vector<int> peers;   // of the operations posted
+  std::vector<int> absent;  // what waiting_for() says
 
   int rank() const override { return own_rank; }
   int size() const override { return 4; }
@@ -35,6 +36,7 @@ class ScriptedChannel : public Channel {
     return 1;
   }
   Status poll(Ticket) override { return answer(polls++); }
+  std::vector<int> waiting_for(Ticket) const override { return absent; }
   void abort(ExitCode code, std::string_view why) noexcept override {
     abort_code = code;
     abort_why = why;
@@ -46,9 +48,8 @@ Status done() {
   status.state = Status::State::done;
   return status;
 }
-Status pending(std::vector<int> waiting_for, uint64_t progress = 0) {
+Status pending(uint64_t progress = 0) {
   Status status;
-  status.waiting_for = std::move(waiting_for);
   status.progress = progress;
   return status;
 }
@@ -56,7 +57,8 @@ Op receive() { return {Op::Kind::recv, 1, {}}; }
 
 TEST(Wire, NamesAllMissingPeersByTheirRankInTheWorld) {
   ScriptedChannel channel;
-  channel.answer = [](int) { return pending({3, 1}); };
+  channel.answer = [](int) { return pending(); };
+  channel.absent = {3, 1};
   Wire wire(channel, 0.05);
   wire.set_purpose("bucket 2");
   Op op = receive();
@@ -75,7 +77,7 @@ TEST(Wire, DeadlineCountsFromTheLastProgress) {
   ScriptedChannel channel;
   channel.answer = [](int poll) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    return poll < 30 ? pending({1}, static_cast<uint64_t>(poll / 2)) : done();  // 300 ms in all, never 150 ms without progress
+    return poll < 30 ? pending(static_cast<uint64_t>(poll / 2)) : done();  // 300 ms in all, never 150 ms without progress
   };
   Wire wire(channel, 0.15);
   Op op = receive();
@@ -158,7 +160,8 @@ TEST(WireOfASubset, CountsItsBytesInItsParent) {
 
 TEST(WireOfASubset, FailsAsItsParentDoes) {
   ScriptedChannel channel;
-  channel.answer = [](int) { return pending({3}); };
+  channel.answer = [](int) { return pending(); };
+  channel.absent = {3};
   Wire wire(channel, 0.05), subset(wire, {0, 3});
   wire.set_purpose("bucket 2");
   Op op = receive();

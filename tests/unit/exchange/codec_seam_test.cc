@@ -62,7 +62,11 @@ TEST(CodecSeam, EncodesWhileBackwardRunsOnlyWithOverlap) {
     test::run_ranks(1, [&](comm::Transport& transport) {
       Rank rank(transport, trial);
       const auto encodes_so_far = [&] {
-        rank.driver.run("nothing", [](comm::Wire&) {});  // jobs run in the order posted: those before it are done
+        for (int lane = 1; lane <= rank.driver.bulk_lanes(); ++lane) {
+          comm::Task nothing("nothing", [](comm::Wire&) {});  // a lane's tasks run in the order posted: those before it are done
+          rank.driver.post(nothing, lane);
+          rank.driver.wait(nothing);
+        }
         return encodes;
       };
       rank.begin_with({1, 1, false}, trial.inputs(1)[0]);

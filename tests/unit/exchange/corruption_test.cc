@@ -38,8 +38,8 @@ std::vector<Corruption> corruptions() {
       {"HeaderByte", "none", [](comm::Op& op) { flip(op, 16); }, "rank 1's contribution to bucket 0: frame states checksum"},
       {"BodyByte", "topk", [](comm::Op& op) { flip(op, op.received - 1); }, "rank 1's contribution to bucket 0: frame states checksum"},
       {"CutBody", "none", [](comm::Op& op) { op.received -= 1; }, "rank 1's contribution to bucket 0: frame states body_bytes"},
-      {"CutHeader", "topk", [](comm::Op& op) { op.received = 20; }, "rank 1's contribution to bucket 0: frame header"},
-      {"Nothing", "none", [](comm::Op& op) { op.received = 0; }, "rank 1's contribution to bucket 0: frame header"},
+      {"CutHeader", "topk", [](comm::Op& op) { op.received = 20; }, "rank 1's contribution to bucket 0: 'step' needs 8 bytes at offset 16"},
+      {"Nothing", "none", [](comm::Op& op) { op.received = 0; }, "rank 1's contribution to bucket 0: 'magic' needs 4 bytes at offset 0"},
       {"CombinedSlice", "none",
        [](comm::Op& op) {
          if (leg_of(op) == kCombined) flip(op, kBody);

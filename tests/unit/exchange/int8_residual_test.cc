@@ -19,11 +19,13 @@ SlotTable one_slot() { return SlotTable({slot("weight", kElems, topk_codec().cod
 // What these residuals are after one rest in memory.
 Values rested(Int8Residual& feedback, const Values& values) {
   Values x(values.size(), 0.0f);
-  feedback.open(0, x, 1);
-  const compressors::In in = feedback.in(0, 0, x.data());
+  OpenRange range;
+  feedback.open(range, x);
+  const compressors::In in = feedback.in(range, 0, 0, x.data());
   std::ranges::copy(values, in.residual);
-  feedback.sent(0, values.size(), {});
-  const auto found = feedback.residual(0);
+  feedback.sent(range, values.size(), {});
+  Values unpacked;
+  const auto found = feedback.residual(0, unpacked);
   return {found.begin(), found.end()};
 }
 

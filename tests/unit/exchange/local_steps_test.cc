@@ -47,31 +47,51 @@ ExchangeOptions every(int64_t steps, const OuterOptions& outer = {}) {
   return options;
 }
 
-// All ranks in one place, by the formulas of local_steps.h.
+// All ranks in one place, by the formulas of local_steps.h. A fragment is one slot here, or all slots.
 class SerialLocalSteps {
  public:
   SerialLocalSteps(const Trial& trial, const OuterOptions& outer)
-      : exchange_(trial.serial()), outer_(outer), anchor_(initial_parameters(trial)), momentum_(anchor_) {
+      : outer_(outer), anchor_(initial_parameters(trial)), momentum_(anchor_), mean_(anchor_) {
+    for (const SlotSpec& slot : trial.slots) fragment_of_.push_back(slot.fragment);
+    exchanges_.assign(fragment_of_.back() + 1, trial.serial());
     for (Values& m : momentum_) std::ranges::fill(m, 0.0f);
     parameters_.assign(static_cast<size_t>(trial.ranks), anchor_);
+    departed_ = parameters_;
   }
   void local_step(uint64_t step) {
     for (size_t rank = 0; rank < parameters_.size(); ++rank) optimize(parameters_[rank], step, static_cast<int>(rank));
   }
-  void round(bool dense) {
+  void begin(uint32_t fragment, bool dense) {
     auto drifts = parameters_;
-    for (auto& drift : drifts) {
-      for (size_t s = 0; s < drift.size(); ++s) {
-        for (size_t i = 0; i < drift[s].size(); ++i) drift[s][i] = anchor_[s][i] - drift[s][i];
+    for (size_t rank = 0; rank < drifts.size(); ++rank) {
+      for (size_t s = 0; s < anchor_.size(); ++s) {
+        Values& drift = drifts[rank][s];
+        for (size_t i = 0; i < drift.size(); ++i) drift[i] = fragment_of_[s] == fragment ? anchor_[s][i] - drift[i] : 0.0f;
+        if (fragment_of_[s] == fragment) departed_[rank][s] = parameters_[rank][s];
       }
     }
-    const SlotValues mean = dense ? exchange_.dense_round(drifts, 1) : exchange_.round(drifts, 1);
-    for (size_t s = 0; s < mean.size(); ++s) {
-      for (size_t i = 0; i < mean[s].size(); ++i) anchor_[s][i] -= outer(momentum_[s][i], mean[s][i]);
+    const SlotValues mean = dense ? exchanges_[fragment].dense_round(drifts, 1) : exchanges_[fragment].round(drifts, 1);
+    for (size_t s = 0; s < anchor_.size(); ++s) {
+      if (fragment_of_[s] == fragment) mean_[s] = mean[s];
     }
-    parameters_.assign(parameters_.size(), anchor_);
+  }
+  // `gone_on`: steps were done since begin().
+  void end(uint32_t fragment, bool gone_on) {
+    for (size_t s = 0; s < anchor_.size(); ++s) {
+      if (fragment_of_[s] != fragment) continue;
+      for (size_t i = 0; i < mean_[s].size(); ++i) anchor_[s][i] -= outer(momentum_[s][i], mean_[s][i]);
+      for (size_t rank = 0; rank < parameters_.size(); ++rank) {
+        Values& own = parameters_[rank][s];
+        for (size_t i = 0; i < own.size(); ++i) own[i] = gone_on ? own[i] + (anchor_[s][i] - departed_[rank][s][i]) : anchor_[s][i];
+      }
+    }
+  }
+  void round(bool dense) {
+    begin(0, dense);
+    end(0, false);
   }
   const SlotValues& parameters(int rank) const { return parameters_[static_cast<size_t>(rank)]; }
+  const SlotValues& anchor() const { return anchor_; }
 
  private:
   float outer(float& m, float d) const {
@@ -81,10 +101,11 @@ class SerialLocalSteps {
     return lr * (d + mu * m);
   }
 
-  SerialExchange exchange_;
+  std::vector<SerialExchange> exchanges_;  // by fragment
+  std::vector<uint32_t> fragment_of_;      // by slot
   OuterOptions outer_;
-  SlotValues anchor_, momentum_;
-  std::vector<SlotValues> parameters_;  // by rank
+  SlotValues anchor_, momentum_, mean_;
+  std::vector<SlotValues> parameters_, departed_;  // by rank
 };
 
 void step_on(Schedule& schedule, SlotValues& parameters, const StepPlan& plan, int rank) {
@@ -146,6 +167,73 @@ TEST(LocalSteps, EndTheRunWithARoundHoweverShort) {
 
 TEST(LocalSteps, WarmUpInFp32) { expect_model_bits(small_model(2, topk_codec(0.1, 64)), every(2), {8, {2, 4, 6, 8}, /*dense=*/{2, 6}}); }
 
+// Rounds that training does not wait for: which fragment's round begins and ends after which step.
+struct Under {
+  uint64_t steps;
+  std::vector<std::vector<uint64_t>> begins, ends;  // by fragment
+};
+
+void expect_delayed_bits(Trial trial, ExchangeOptions options, const Under& plan) {
+  const auto in = [](const std::vector<uint64_t>& steps, uint64_t step) { return std::ranges::find(steps, step) != steps.end(); };
+  options.fragments = static_cast<int64_t>(plan.begins.size());
+  assign_fragments(trial.slots, options.fragments);
+  test::run_ranks(trial.ranks, [&](comm::Transport& transport) {
+    Rank rank(transport, trial);
+    SlotValues parameters = initial_parameters(trial);
+    const auto schedule = make_schedule(options, rank.exchange, spans_of(parameters));
+    SerialLocalSteps serial(trial, options.outer);
+    for (uint64_t step = 1; step <= plan.steps; ++step) {
+      SCOPED_TRACE("rank " + std::to_string(rank.index()) + ", step " + std::to_string(step));
+      const bool last = step == plan.steps;
+      step_on(*schedule, parameters, {step, 1, false, last}, rank.index());
+      serial.local_step(step);
+      bool ended = false;
+      for (uint32_t f = 0; f < plan.begins.size(); ++f) {
+        if (in(plan.ends[f], step)) serial.end(f, true);
+        ended = ended || last || in(plan.ends[f], step);
+      }
+      for (uint32_t f = 0; f < plan.begins.size(); ++f) {
+        if (in(plan.begins[f], step) || last) serial.begin(f, false);
+        if (last) serial.end(f, false);
+      }
+      EXPECT_TRUE(same_bits(parameters, serial.parameters(rank.index())));
+      for (const StatePiece& piece : schedule->agreed()) {
+        if (!piece.name.starts_with("anchor/")) continue;
+        EXPECT_THAT(floats_of(piece), ::testing::ElementsAreArray(serial.anchor()[piece.slot])) << piece.name;
+      }
+      EXPECT_EQ(schedule->exchanged(), ended);
+      EXPECT_EQ(schedule->replicas_agree(), last || trial.ranks == 1);
+    }
+    EXPECT_TRUE(same_bits(parameters, serial.anchor())) << "the last step ends all rounds";
+  });
+}
+
+ExchangeOptions delayed(int64_t steps, int64_t delay, const OuterOptions& outer = {}) {
+  ExchangeOptions options = every(steps, outer);
+  options.delay = delay;
+  return options;
+}
+
+TEST(LocalSteps, GoOnWhileARoundIsUnderWay) {
+  for (const int ranks : {1, 2, 3}) {
+    for (const Modelled& codec : {none_codec(), topk_codec(0.1, 64)}) {
+      expect_delayed_bits(small_model(ranks, codec), delayed(3, 1), {8, {{3, 6}}, {{4, 7}}});
+      expect_delayed_bits(small_model(ranks, codec), delayed(3, 2, {"nesterov", 0.7, 0.9}), {10, {{3, 6, 9}}, {{5, 8, 10}}});
+    }
+  }
+}
+
+TEST(LocalSteps, MayLetARoundTakeAsLongAsTheNextOneIsAway) {
+  expect_delayed_bits(small_model(2, topk_codec(0.1, 64)), delayed(2, 2), {7, {{2, 4, 6}}, {{4, 6, 7}}});
+}
+
+TEST(LocalSteps, SpreadTheRoundsOfFragments) {
+  const Trial trial = small_model(2, topk_codec(0.1, 64));
+  expect_delayed_bits(trial, delayed(4, 1), {9, {{2, 6}, {4, 8}}, {{3, 7}, {5, 9}}});
+  expect_delayed_bits(trial, delayed(4, 3, {"nesterov", 0.7, 0.9}), {10, {{2, 6, 10}, {4, 8}}, {{5, 9}, {7, 10}}});
+  expect_delayed_bits(trial, delayed(2, 2), {5, {{1, 3, 5}, {2, 4}}, {{3, 5}, {4, 5}}});
+}
+
 TEST(LocalSteps, LeaveGradientsToTheirRank) {
   const Trial trial = small_model(2, none_codec());
   test::run_ranks(trial.ranks, [&](comm::Transport& transport) {
@@ -189,13 +277,24 @@ TEST(LocalSteps, NameTheirStateByParameter) {
 // What a checkpoint holds of one rank.
 struct Saved {
   SlotValues parameters, residuals;
-  std::map<std::string, Values> schedule;
+  std::map<std::string, std::vector<std::byte>> schedule, agreed;
 };
 
-TEST(LocalSteps, GoOnFromTheirStateInTheMiddleOfARound) {
-  const Trial trial = small_model(2, topk_codec(0.1, 64));
-  const ExchangeOptions options = every(3, {"nesterov", 0.7, 0.9});
-  for (const uint64_t stop : {3, 4, 5}) {
+std::map<std::string, std::vector<std::byte>> copy_of(const std::vector<StatePiece>& pieces) {
+  std::map<std::string, std::vector<std::byte>> copies;
+  for (const StatePiece& piece : pieces) copies[piece.name].assign(piece.memory.begin(), piece.memory.end());
+  return copies;
+}
+
+class LocalStepsResume : public ::testing::TestWithParam<int64_t> {};  // the delay
+
+TEST_P(LocalStepsResume, GoesOnInTheMiddleOfARound) {
+  Trial trial = small_model(2, topk_codec(0.1, 64));
+  ExchangeOptions options = every(3, {"nesterov", 0.7, 0.9});
+  const int64_t delay = GetParam();
+  if (delay > 0) assign_fragments(trial.slots, options.fragments = 2);
+  options.delay = delay;
+  for (const uint64_t stop : {1, 2, 3, 4, 5, 6}) {
     std::vector<Saved> saved(2);
     std::vector<SlotValues> undisturbed(2);
     test::run_ranks(2, [&](comm::Transport& transport) {
@@ -206,13 +305,12 @@ TEST(LocalSteps, GoOnFromTheirStateInTheMiddleOfARound) {
       for (uint64_t step = 1; step <= 8; ++step) {
         step_on(schedule, parameters, {step, 1, false, step == 8}, rank.index());
         if (step != stop) continue;
-        saved[own] = {parameters, rank.residuals(), {}};
-        for (const StatePiece& piece : schedule.state())
-          saved[own].schedule[piece.name] = Values(floats_of(piece).begin(), floats_of(piece).end());
+        rank.exchange.join();
+        saved[own] = {parameters, rank.residuals(), copy_of(schedule.state()), copy_of(schedule.agreed())};
       }
       undisturbed[own] = parameters;
     });
-    EXPECT_EQ(saved[0].schedule, saved[1].schedule) << "equal on all ranks";
+    EXPECT_EQ(saved[0].agreed, saved[1].agreed) << "equal on all ranks";
     test::run_ranks(2, [&](comm::Transport& transport) {
       Rank rank(transport, trial);
       const auto own = static_cast<size_t>(rank.index());
@@ -222,12 +320,14 @@ TEST(LocalSteps, GoOnFromTheirStateInTheMiddleOfARound) {
         std::ranges::copy(saved[own].parameters[s], parameters[s].begin());
         std::ranges::copy(saved[own].residuals[s], rank.exchange.residual(s).begin());
       }
-      for (const StatePiece& piece : schedule.state()) std::ranges::copy(saved[own].schedule.at(piece.name), floats_of(piece).begin());
+      for (const StatePiece& piece : schedule.state()) std::ranges::copy(saved[own].schedule.at(piece.name), piece.memory.begin());
       for (uint64_t step = stop + 1; step <= 8; ++step) step_on(schedule, parameters, {step, 1, false, step == 8}, rank.index());
       EXPECT_TRUE(same_bits(parameters, undisturbed[own])) << "stopped after step " << stop;
     });
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Delays, LocalStepsResume, ::testing::Values<int64_t>(0, 1, 2, 3));
 
 TEST(LocalSteps, RefuseAParameterThatIsNoNumber) {
   const Trial trial = small_model(2, topk_codec(0.1, 64));

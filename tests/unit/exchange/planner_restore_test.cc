@@ -20,7 +20,8 @@ struct Saved {
 SlotValues step_with_fallback(PlannedRank& rank, uint64_t step) {
   rank.exchange_step(step);
   SlotValues means = rank.values();
-  rank.planner.after_step(step, true, step == 8 ? std::vector<Slot>{1} : std::vector<Slot>());
+  if (step == 8) rank.planner.fall_back(1);
+  rank.planner.after_step(step, true);
   return means;
 }
 
@@ -93,20 +94,23 @@ TEST(PlannerRestore, RefusesADamagedTextAndStaysAsItWas) {
   const std::string good = saved_text(trial);
   const size_t second = good.find('\n') + 1, third = good.find('\n', second) + 1;
   const std::string head = good.substr(second, third - second);
-  ASSERT_EQ(head, "8 1 1 1\n");
+  ASSERT_EQ(head, "8 1 1 1 0\n");
   const std::vector<std::string> damaged = {"",
                                             "planner",
-                                            replaced(good, "planner 1", "planner 2"),
-                                            replaced(good, "planner 1", "planner 11"),
-                                            replaced(good, head, "8 1 1\n"),
+                                            replaced(good, "planner 2", "planner 3"),
+                                            replaced(good, "planner 2", "planner 22"),
+                                            replaced(good, head, "8 1 1 1\n"),
+                                            replaced(good, head, "8 1 1 1 0 1\n"),
+                                            replaced(good, head, "8 2 1 1 0\n"),
+                                            replaced(good, head, "-8 1 1 1 0\n"),
+                                            replaced(good, head, "8 1 -1 1 0\n"),
+                                            replaced(good, head, "8 1 1 6 0\n"),
+                                            replaced(good, head, "8 1 1 0 0\n"),
+                                            replaced(good, head, "8 1 1 2 0\n"),
+                                            replaced(good, head, "8 1 1 1 6\n"),
                                             replaced(good, head, "8 1 1 1 1\n"),
-                                            replaced(good, head, "8 2 1 1\n"),
-                                            replaced(good, head, "-8 1 1 1\n"),
-                                            replaced(good, head, "8 1 -1 1\n"),
-                                            replaced(good, head, "8 1 1 6\n"),
-                                            replaced(good, head, "8 1 1 0\n"),
-                                            replaced(good, head, "8 1 1 2\n"),
-                                            replaced(good, head, "99999999999999999999 1 1 1\n"),
+                                            replaced(good, head, "8 1 1 1 1\n9\n"),
+                                            replaced(good, head, "99999999999999999999 1 1 1 0\n"),
                                             replaced(good, "\n1 its", "\n5 its"),
                                             replaced(good, "\n1 its", "\nx its"),
                                             replaced(good, "thinwire plan 1", "thinwire plan 2"),

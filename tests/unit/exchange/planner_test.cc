@@ -38,7 +38,7 @@ std::vector<Steps> plan_steps(const PlannedTrial& trial, uint64_t last, uint64_t
       const uint64_t version = rank.planner.plan().version;
       const bool exchanges = step % exchange_every == 0;
       if (exchanges) rank.exchange_step(step);
-      const bool changed = rank.planner.after_step(step, exchanges, {});
+      const bool changed = rank.planner.after_step(step, exchanges);
       EXPECT_EQ(changed, rank.planner.plan().version == version + 1);
       if (changed) steps[static_cast<size_t>(rank.driver.rank())].push_back(step);
     }
@@ -121,7 +121,7 @@ TEST(Planner, SendsWhatItsPlanSaysAndNoMoreThanUniformly) {
     };
     const uint64_t uniform = sent_by_round(1);
     EXPECT_EQ(uniform, round_bytes(rank.exchange.table(), 2));
-    rank.planner.after_step(1, true, {});
+    rank.planner.after_step(1, true);
     rank.step(2);
     const compressors::Plan& plan = rank.planner.plan();
     ASSERT_EQ(plan.version, 1u);
@@ -139,10 +139,10 @@ TEST(Planner, CountsItsOwnBytes) {
   const PlannedTrial trial = planned_trial(2, kPowersgd);  // ranks 2 .. 8 and none: 8 candidates, 5 layers
   on_ranks(trial, [&](PlannedRank& rank) {
     rank.exchange_step(1);
-    rank.planner.after_step(1, true, {});
+    rank.planner.after_step(1, true);
     rank.exchange_step(2);
     const uint64_t before = rank.driver.counters().sent_bytes;
-    rank.planner.after_step(2, true, {});
+    rank.planner.after_step(2, true);
     const uint64_t sent = rank.driver.counters().sent_bytes - before, floats = 5 * 9;
     const uint64_t own = (floats + static_cast<uint64_t>(rank.driver.rank())) / 2;  // of 45, rank 1 adds up 23
     EXPECT_EQ(sent, 4 * (floats - own) + 4 * own + 8);
@@ -188,7 +188,7 @@ void expect_conserved(const PlannedTrial& trial, uint64_t steps) {
           out[slot][i] += share * rank.exchange.values(slot)[i];  // each rank counts its share of the mean
         }
       }
-      rank.planner.after_step(step, true, {});
+      rank.planner.after_step(step, true);
     }
     EXPECT_GE(rank.planner.plan().version, 3u);
     // Nothing is owed right after a plan: it went back into the residuals.
@@ -255,7 +255,7 @@ TEST(Planner, KeepsASketchsMemoryWhereTheChoiceStays) {
         const uint64_t version = rank.planner.plan().version;
         choices.push_back(version == 0 ? "powersgd rank=4" : rank.planner.plan().layers[slot].choice);
       }
-      if (!rank.planner.after_step(step, true, {})) continue;
+      if (!rank.planner.after_step(step, true)) continue;
       for (Slot slot = 0; slot < rank.trial.slots.size(); ++slot) {
         const SlotSpec& spec = rank.exchange.table().slots()[slot];
         const auto* sketch = dynamic_cast<const compressors::Sketch*>(spec.codec.get());
@@ -284,7 +284,7 @@ TEST(Planner, GoesOnWithAConfiguredSketchFromTheFirstPlanOn) {
     rank.step(1);
     rank.exchange_step(2);
     const auto before = memory_of(rank.exchange, 0);
-    EXPECT_TRUE(rank.planner.after_step(2, true, {}));
+    EXPECT_TRUE(rank.planner.after_step(2, true));
     EXPECT_EQ(rank.planner.plan().layers[0].choice, "powersgd rank=4");
     EXPECT_FALSE(before.empty());
     EXPECT_EQ(memory_of(rank.exchange, 0), before);

@@ -66,7 +66,8 @@ std::vector<Slot> PlannedRank::grown_on_any_rank() {
 
 bool PlannedRank::step(uint64_t step) {
   exchange_step(step);
-  return planner.after_step(step, true, grown_on_any_rank());
+  for (const Slot slot : grown_on_any_rank()) planner.fall_back(slot);
+  return planner.after_step(step, true);
 }
 
 SlotValues PlannedRank::values() {

@@ -7,6 +7,7 @@
 
 #include "base/draw.h"
 #include "compressors/topk/topk.h"
+#include "exchange/feedback/bucket_feedback.h"
 
 namespace thinwire::exchange::testing {
 
@@ -23,7 +24,10 @@ class Round {
       : codec_(
             std::make_shared<compressors::TopkCodec>(compressors::TopkOptions{.density = Quadratic::kDelta, .chunk = Quadratic::kElems})),
         table_({{.name = "x", .rows = 1, .cols = Quadratic::kElems, .codec = codec_}}, 1'000'000) {
-    for (size_t w = 0; w < Quadratic::kWorkers; ++w) workers_.push_back(make_error_feedback(options, table_, 1));
+    for (size_t w = 0; w < Quadratic::kWorkers; ++w) {
+      policies_.push_back(make_error_feedback(options, table_, 1));
+      workers_.emplace_back(policies_.back().get(), 0);
+    }
     const auto traits = codec_->traits(kLayer);
     scratch_.resize((traits.scratch_bytes + 63) / 64);
     payload_.resize(traits.worst_bytes);
@@ -33,11 +37,11 @@ class Round {
   // Replaces every gradient; the mean, or what it stands for, is in the first.
   void run(std::vector<std::vector<float>>& gradients) {
     std::vector<float> mean(Quadratic::kElems, 0.0f);
-    const bool dense = workers_[0]->needs_dense_round();
+    const bool dense = policies_[0]->needs_dense_round(0);
     for (size_t w = 0; w < gradients.size(); ++w) dense ? send_dense(w, gradients[w], mean) : send(w, gradients[w], mean);
     for (size_t w = 0; w < gradients.size(); ++w) {
       gradients[w] = mean;
-      dense ? workers_[w]->dense_received(0, gradients[w]) : workers_[w]->received(0, gradients[w]);
+      dense ? workers_[w].dense_received(gradients[w]) : workers_[w].received(gradients[w]);
     }
   }
 
@@ -49,22 +53,23 @@ class Round {
   static constexpr float kWeight = 1.0f / Quadratic::kWorkers;
 
   void send_dense(size_t w, const std::vector<float>& g, std::vector<float>& mean) {
-    workers_[w]->dense(0, g, 1);
+    workers_[w].dense(g, 1);
     for (size_t i = 0; i < g.size(); ++i) mean[i] += kWeight * g[i];
   }
   void send(size_t w, std::vector<float>& g, std::vector<float>& mean) {
-    workers_[w]->open(0, g, 1);
-    const size_t bytes = codec_->encode(kLayer, workers_[w]->in(0, 0, g.data()), context_, payload_.data());
+    workers_[w].open(g, 1);
+    const size_t bytes = codec_->encode(kLayer, workers_[w].in(0, 0, g.data()), context_, payload_.data());
     const ConstBytes payload(payload_.data(), bytes);
     std::vector<float> decoded(g.size(), 0.0f);
     codec_->decode_add(kLayer, payload, 1, decoded.data(), context_);
-    workers_[w]->sent(0, g.size(), decoded);
+    workers_[w].sent(g.size(), decoded);
     codec_->decode_add(kLayer, payload, kWeight, mean.data(), context_);
   }
 
   std::shared_ptr<const compressors::Codec> codec_;
   SlotTable table_;
-  std::vector<std::unique_ptr<ErrorFeedback>> workers_;
+  std::vector<std::unique_ptr<ErrorFeedback>> policies_;
+  std::vector<BucketFeedback> workers_;
   std::vector<Line> scratch_;
   std::vector<std::byte> payload_;
   compressors::Context context_;

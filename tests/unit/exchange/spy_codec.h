@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 #include "base/check.h"
 #include "compressors/codec.h"
@@ -17,7 +18,7 @@ class SpyCodec final : public compressors::Codec {
     const compressors::Context& context;
     ConstBytes payload;
   };
-  // `on_encode` runs on the communication thread of the rank that has this codec in its slots.
+  // `on_encode` runs on the communication threads of the rank that has this codec in its slots, one at a time.
   SpyCodec(std::shared_ptr<const compressors::Codec> inner, std::function<void(const Encoded&)> on_encode)
       : inner_(std::move(inner)), on_encode_(std::move(on_encode)) {}
 
@@ -32,6 +33,7 @@ class SpyCodec final : public compressors::Codec {
   size_t encode(compressors::Layer layer, compressors::In in, compressors::Context& context, std::byte* out) const override {
     require_scratch(layer, context);
     const size_t bytes = inner_->encode(layer, in, context, out);
+    const std::lock_guard lock(mutex_);
     on_encode_({layer, in.residual != nullptr, context, ConstBytes(out, bytes)});
     return bytes;
   }
@@ -48,6 +50,7 @@ class SpyCodec final : public compressors::Codec {
 
   const std::shared_ptr<const compressors::Codec> inner_;
   const std::function<void(const Encoded&)> on_encode_;
+  mutable std::mutex mutex_;
 };
 
 }  // namespace thinwire::exchange::testing
