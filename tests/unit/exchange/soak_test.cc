@@ -21,7 +21,7 @@ constexpr bool kMemoryIsOurs = true;
 constexpr uint64_t kRounds = 10'000;
 #endif
 constexpr uint64_t kWarmUp = kRounds / 10;
-constexpr int kRanks = 4;
+constexpr int kRanks = 8;
 constexpr size_t kPatterns = 8;
 
 int64_t resident_bytes() {
