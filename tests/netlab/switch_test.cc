@@ -1,0 +1,148 @@
+// The switch in virtual time, between sockets instead of TUN devices.
+#include "tools/netlab/switch.h"
+
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+namespace thinwire::netlab {
+namespace {
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr Time kStart{};
+
+class SwitchTest : public testing::Test {
+ protected:
+  Switch& start(int num_hosts, const LineOptions& wire, std::vector<Cut> cuts = {}) {
+    for (int i = 0; i < num_hosts; ++i) {
+      int ends[2];
+      check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) == 0, "a pair of sockets");
+      hosts_.push_back({"host", "", Descriptor(), Descriptor(ends[0])});
+      inside_.emplace_back(ends[1]);
+    }
+    return switch_.emplace(hosts_, Segmentation::none, wire, 1, cuts, kStart);
+  }
+
+  // An IPv4 packet whose last byte is `mark`, for the host with this number.
+  void send(size_t from, int to, int mark, Time now, size_t num_bytes = 100) {
+    Packet packet(num_bytes);
+    packet[0] = std::byte{0x45};
+    packet[16] = std::byte{10};
+    packet[19] = std::byte(to + 1);
+    packet.back() = std::byte(mark);
+    check(write(inside_[from].get(), packet.data(), packet.size()) == static_cast<ssize_t>(packet.size()), "a packet is written");
+    switch_->receive(from, now);
+  }
+
+  std::vector<int> marks_at(size_t host, Time now) {  // of what it has got by now
+    switch_->forward(now);
+    std::vector<int> marks;
+    Packet packet(2000);
+    for (ssize_t n; (n = read(inside_[host].get(), packet.data(), packet.size())) > 0;)
+      marks.push_back(std::to_integer<int>(packet[n - 1]));
+    return marks;
+  }
+
+  std::vector<Host> hosts_;
+  std::vector<Descriptor> inside_;
+  std::optional<Switch> switch_;
+};
+
+LineOptions microsecond_a_byte(std::chrono::nanoseconds delay = 0ns, int64_t queue_bytes = 100'000) {
+  LineOptions wire;
+  wire.bits_per_s = 8e6;
+  wire.delay = delay;
+  wire.queue_bytes = queue_bytes;
+  return wire;
+}
+
+TEST_F(SwitchTest, APacketReachesItsHostAloneAtItsTime) {
+  start(3, microsecond_a_byte(10ms));
+  send(0, 2, 42, kStart);
+  EXPECT_THAT(marks_at(2, kStart + 10'099us), IsEmpty());
+  EXPECT_EQ(switch_->next(), kStart + 10'100us);
+  EXPECT_THAT(marks_at(2, kStart + 10'100us), ElementsAre(42));
+  EXPECT_THAT(marks_at(1, kStart + 1s), IsEmpty());
+  EXPECT_EQ(switch_->next(), std::nullopt);
+}
+
+TEST_F(SwitchTest, DirectionsDoNotShareTheRate) {
+  start(2, microsecond_a_byte());
+  for (int i = 0; i < 10; ++i) {
+    send(0, 1, i, kStart);
+    send(1, 0, i, kStart);
+  }
+  EXPECT_EQ(marks_at(0, kStart + 1000us).size(), 10u);
+  EXPECT_EQ(marks_at(1, kStart + 1000us).size(), 10u);
+}
+
+TEST_F(SwitchTest, HostsThatSendToOneShareWhatLeadsToIt) {
+  start(3, microsecond_a_byte());
+  for (int i = 0; i < 5; ++i) {
+    send(0, 2, 10 + i, kStart);
+    send(1, 2, 20 + i, kStart);
+  }
+  EXPECT_EQ(marks_at(2, kStart + 500us).size(), 5u);
+  EXPECT_EQ(marks_at(2, kStart + 999us).size(), 4u);
+  EXPECT_EQ(marks_at(2, kStart + 1000us).size(), 1u);
+}
+
+TEST_F(SwitchTest, PacketsOfDifferentHostsComeInTheOrderInWhichTheyReachTheSwitch) {
+  start(3, microsecond_a_byte(1ms));
+  for (int i = 0; i < 3; ++i) send(0, 2, 10 + i, kStart);  // out at 1100, 1200, 1300 us
+  send(1, 2, 20, kStart + 50us);                           // out at 1150 us, and waits for the first
+  EXPECT_THAT(marks_at(2, kStart + 1s), ElementsAre(10, 20, 11, 12));
+}
+
+TEST_F(SwitchTest, ALateCallDoesNotMakeTheWireSlower) {
+  start(2, microsecond_a_byte());
+  for (int i = 0; i < 10; ++i) send(0, 1, i, kStart);
+  EXPECT_EQ(marks_at(1, kStart + 750us).size(), 7u);  // the first call of all
+}
+
+TEST_F(SwitchTest, ACutHostNeitherSendsNorReceivesUntilItIsOver) {
+  start(3, LineOptions{}, {Cut{1, 1.0, 0.5}});
+  const auto send_all = [&](int mark, Time now) {
+    send(0, 1, mark, now);
+    send(1, 0, mark, now);
+    send(0, 2, mark, now);
+    return std::vector{marks_at(0, now).size(), marks_at(1, now).size(), marks_at(2, now).size()};
+  };
+  EXPECT_THAT(send_all(1, kStart + 999ms), ElementsAre(1, 1, 1));
+  EXPECT_THAT(send_all(2, kStart + 1000ms), ElementsAre(0, 0, 1));
+  EXPECT_THAT(send_all(3, kStart + 1499ms), ElementsAre(0, 0, 1));
+  EXPECT_THAT(send_all(4, kStart + 1500ms), ElementsAre(1, 1, 1));
+  EXPECT_EQ(switch_->counters(0).cut, 2);
+  EXPECT_EQ(switch_->counters(1).cut, 2);
+}
+
+TEST_F(SwitchTest, CountsWhatHostsSendAndWhatBecomesOfIt) {
+  start(2, microsecond_a_byte(0ns, 250));
+  for (int i = 0; i < 5; ++i) send(0, 1, i, kStart);
+  EXPECT_THAT(marks_at(1, kStart + 1s), ElementsAre(0, 1));
+  const auto& counters = switch_->counters(0);
+  EXPECT_EQ(counters.packets, 5);
+  EXPECT_EQ(counters.bytes, 500);
+  EXPECT_EQ(counters.overran, 3);
+  EXPECT_EQ(switch_->counters(1).packets, 0);
+}
+
+TEST_F(SwitchTest, WhatGoesToNoHostIsDropped) {
+  start(2, LineOptions{});
+  send(0, 7, 1, kStart);
+  send(0, 254, 1, kStart);  // to all
+  Packet six(48);
+  six[0] = std::byte{0x60};
+  check(write(inside_[0].get(), six.data(), six.size()) == 48, "an IPv6 packet is written");
+  check(write(inside_[0].get(), six.data(), 1) == 1, "a stump is written");
+  switch_->receive(0, kStart);
+  EXPECT_EQ(switch_->next(), std::nullopt);
+  EXPECT_EQ(switch_->counters(0).packets, 0);
+}
+
+}  // namespace
+}  // namespace thinwire::netlab
