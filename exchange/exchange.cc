@@ -135,6 +135,7 @@ void Exchange::run_bucket(comm::Wire& wire, uint32_t index) {
     for (size_t i = 0; i < values.size(); ++i) sampled_[bucket.begin + i] += info.scale * values[i];
   }
   const bool measures = measures_ && !info.dense;
+  for (const Slot slot : bucket.slots) measured_[slot] = norms_[slot];
   if (measures) note_inputs(bucket, info.scale);
   rounds_[index]->run(wire, info, values, feedback_.get());
   if (measures) note_residual(bucket);
@@ -169,6 +170,14 @@ void Exchange::join() {
   }
 }
 
+void Exchange::reopen(uint32_t fragment) {
+  OpenRound& round = open_[fragment];
+  check(!round.is_open, "a round that is resumed is not open yet");
+  round.is_open = true;
+  round.num_posted = round.buckets.size();
+  round.wire_busy_before_s = driver_.counters().busy_s;
+}
+
 void Exchange::finish(uint32_t fragment) {
   OpenRound& round = open_[fragment];
   check(round.is_open, "finish() ends a round");
@@ -179,7 +188,6 @@ void Exchange::finish(uint32_t fragment) {
   for (const uint32_t b : round.buckets) {
     times_.encode_s += rounds_[b]->codec_s();
     sent_bytes += rounds_[b]->sent_bytes();
-    if (!measures_ || round.info.dense) continue;
     for (const Slot slot : table_->buckets()[b].slots) norms_[slot] = measured_[slot];
   }
   const double wire_s = driver_.counters().busy_s - round.wire_busy_before_s;
@@ -224,12 +232,13 @@ std::vector<StatePiece> Exchange::state() {
       const auto sum = std::span(sampled_).subspan(table_->offset(slot), spec.elems());
       pieces.push_back({.name = "sampled/" + spec.name, .slot = slot, .memory = std::as_writable_bytes(sum)});
     }
-    if (measures_) {
-      pieces.push_back({.name = "largest_input/" + spec.name,
+    if (!measures_) continue;
+    for (auto& [what, norms] : {std::pair("norms/", &norms_[slot]), std::pair("measured/", &measured_[slot])}) {
+      pieces.push_back({.name = what + spec.name,
                         .slot = slot,
                         .slot_shaped = false,
                         .dtype = DType::f64,
-                        .memory = std::as_writable_bytes(std::span(&norms_[slot].largest_input, 1))});
+                        .memory = std::as_writable_bytes(std::span(norms, 1))});
     }
   }
   return pieces;

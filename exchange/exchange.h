@@ -28,7 +28,7 @@ namespace thinwire::exchange {
 class BucketRound;
 class Nodes;
 
-// Square sums of one slot in the last compressed round, on this rank.
+// Square sums of one slot in the last compressed round, on this rank. Doubles throughout: saved as they are.
 struct SlotNorms {
   double offered = 0;        // what went into the codec, the residual included
   double residual = 0;       // what was left over after it
@@ -53,6 +53,8 @@ class Exchange {
   bool is_ready(Slot slot) const { return ready_[slot]; }
   void finish(uint32_t fragment = 0);  // all its slots must be ready
   bool is_open(uint32_t fragment = 0) const { return open_[fragment].is_open; }
+  // The round was under way when the state and the values just loaded were saved, after join(): now it can be finished.
+  void reopen(uint32_t fragment);
   // Waits until the rounds under way have their means, which stay open: what a checkpoint needs.
   void join();
 

@@ -69,7 +69,8 @@ void LocalSteps::begin_round(uint32_t fragment) {
 }
 
 void LocalSteps::end_round(uint32_t fragment) {
-  if (exchange_.is_open(fragment)) exchange_.finish(fragment);  // a round that was resumed has its mean already
+  if (!exchange_.is_open(fragment)) exchange_.reopen(fragment);  // it was under way when the run was stopped
+  exchange_.finish(fragment);
   for (Slot slot = 0; slot < parameters_.size(); ++slot) {
     if (exchange_.table().slots()[slot].fragment == fragment) apply_outer(slot);
   }
