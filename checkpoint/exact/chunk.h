@@ -2,7 +2,7 @@
 //
 // Elements become words (words.h), words become planes of bytes, one for each byte of a word, and each plane a stream (stream.h). A word is
 // rotated first, by as many bits as make the best planes: the sign leaves the byte of the exponent, or the bits that matter of a small
-// difference come to lie in one byte. The encoder chooses among three forms by what samples would cost:
+// difference come to lie in one byte. The encoder chooses among four forms by what samples would cost:
 //
 //   0 plain    the elements as they are
 //   1 scaled   less what their row and column let expect (scale.h): second moments
@@ -31,7 +31,7 @@ struct Chunk {
   ConstBytes earlier;
 };
 
-// Whether decoding needs `earlier`: true when the chunk is grouped.
+// Whether decoding needs `earlier`: true when the chunk is grouped or relative.
 bool needs_earlier(ConstBytes coded);
 
 // One thread's buffers: 20 MB at most. What is written depends on the arguments alone.

@@ -24,16 +24,16 @@ class Groups {
     for (const Word word : earlier) ++counts_[context_of(word, numbers)];
   }
 
-  // Bounds of groups of at least kFewestInGroup elements, as far as there are so many: group g takes the contexts above last[g - 1] up to
+  // Bounds of groups of at least `fewest` elements, as far as there are so many: group g takes the contexts above last[g - 1] up to
   // last[g], the last group all the rest.
-  std::vector<uint8_t> choose_bounds() const {
+  std::vector<uint8_t> choose_bounds(size_t fewest) const {
     std::vector<uint8_t> last;
     size_t in_group = 0, left = 0;
     for (const uint32_t count : counts_) left += count;
     for (size_t context = 0; context < counts_.size(); ++context) {
       in_group += counts_[context];
       left -= counts_[context];
-      if (in_group < kFewestInGroup || left < kFewestInGroup) continue;
+      if (in_group < fewest || left < fewest) continue;
       last.push_back(static_cast<uint8_t>(context));
       in_group = 0;
     }

@@ -17,15 +17,16 @@ struct Rotation {
 template <class Word>
 class PlaneCoder {
  public:
-  // The best of some rotations, the first of equally good ones, judged by a sample of at most most_sampled words.
-  Rotation choose(std::span<const Word> words, std::span<const unsigned> rotations, size_t most_sampled) {
+  // The best of some rotations, the first of equally good ones, judged by a sample of at most most_sampled words. They stand for of_words
+  // words.
+  Rotation choose(std::span<const Word> words, std::span<const unsigned> rotations, size_t most_sampled, size_t of_words) {
     sample_.clear();
     for_each_sampled_run(words.size(), most_sampled, [&](size_t begin, size_t count) {
       sample_.insert(sample_.end(), words.begin() + static_cast<ptrdiff_t>(begin), words.begin() + static_cast<ptrdiff_t>(begin + count));
     });
     Rotation best;
     for (const unsigned bits : rotations) {
-      const double coded_bytes = expected_bytes(bits, words.size());
+      const double coded_bytes = expected_bytes(bits, of_words);
       if (bits == rotations.front() || coded_bytes < best.coded_bytes) best = {bits, coded_bytes};
     }
     return best;

@@ -92,19 +92,22 @@ void StreamCoder::encode(ConstBytes bytes, Repeats repeats, std::vector<std::byt
 bool StreamCoder::encode_shorter(ConstBytes bytes, Repeats repeats, std::vector<std::byte>& out) {
   const ByteCounts counts = sample(bytes);
   const double expected = counts.coded_bytes(bytes.size());
-  ConstBytes best;
+  ConstBytes best = bytes;
   Form form = Form::raw;
-  if (expected < static_cast<double>(bytes.size())) {
-    if (encode_packed(bytes, kAsGood * expected, out)) return true;
-    rans_room_.resize(std::max(rans_room_.size(), rans::room_bytes(bytes.size())));
-    best = ConstBytes(rans_room_).first(rans::encode(bytes, rans_room_));
-    form = Form::rans;
-  }
   if (repeats == Repeats::likely || counts.most_frequent() > kSkewed) {
     const size_t length = encode_zstd(bytes);
-    if (form == Form::raw || length < best.size()) {
+    if (length < best.size()) {
       best = ConstBytes(zstd_room_).first(length);
       form = Form::zstd;
+    }
+  }
+  if (expected < static_cast<double>(best.size())) {
+    if (encode_packed(bytes, std::min(kAsGood * expected, static_cast<double>(best.size())), out)) return true;
+    rans_room_.resize(std::max(rans_room_.size(), rans::room_bytes(bytes.size())));
+    const size_t length = rans::encode(bytes, rans_room_);
+    if (length < best.size()) {
+      best = ConstBytes(rans_room_).first(length);
+      form = Form::rans;
     }
   }
   if (form == Form::raw || best.size() + sizeof(uint32_t) >= bytes.size()) return false;

@@ -49,6 +49,20 @@ std::vector<float> matrix() {
   return values;
 }
 
+// 512 rows of 16: each element has a size of its own between its row's and column's and 2^5 times that, which stays, and a sign and four
+// bits of mantissa, which `generation` draws.
+std::vector<float> drawn_matrix(int generation) {
+  Numbers64 sizes, numbers;
+  for (int i = 0; i < generation; ++i) numbers.next();
+  std::vector<float> values;
+  for (int i = 0; i < 512 * 16; ++i) {
+    const int size = static_cast<int>(sizes.next() % 6) + 4 * (i / 16 % 9) - 4 * (i % 16 % 5) - 20;
+    const float fraction = 1 + static_cast<float>(numbers.next() >> 20) / 16;
+    values.push_back(std::ldexp(numbers.next() >> 23 == 0 ? fraction : -fraction, size));
+  }
+  return values;
+}
+
 std::vector<uint32_t> words_of(const std::vector<float>& values) {
   std::vector<uint32_t> words;
   for (const float value : values) words.push_back(std::bit_cast<uint32_t>(value));
@@ -81,6 +95,12 @@ TEST(ExactGolden, OfASmallStep) {
   const auto earlier = words_of(matrix());
   const Bytes bytes = to_bytes(moved(earlier)), earlier_bytes = to_bytes(earlier);
   EXPECT_EQ(decode_one(golden("exact_grouped"), DType::f32, earlier_bytes, bytes.size()), bytes);
+}
+
+// Rows and columns of the earlier generation first, then groups: as first moments are.
+TEST(ExactGolden, OfSizesThatStayRelativeToRowsAndColumns) {
+  const Bytes bytes = to_bytes(drawn_matrix(3)), earlier_bytes = to_bytes(drawn_matrix(0));
+  EXPECT_EQ(decode_one(golden("exact_relative"), DType::f32, earlier_bytes, bytes.size()), bytes);
 }
 
 TEST(ExactGolden, OfCountersThroughZstd) {
