@@ -26,6 +26,7 @@ Target sketch_target(const std::string& name);   // sketch-<name>: floats throug
 Target frame_target();
 Target config_target();
 Target planner_state_target();
+Target exact_target();
 
 std::vector<Target> all_targets();
 

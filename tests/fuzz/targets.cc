@@ -18,6 +18,7 @@ std::vector<Target> all_targets() {
   targets.push_back(frame_target());
   targets.push_back(config_target());
   targets.push_back(planner_state_target());
+  targets.push_back(exact_target());
   return targets;
 }
 

@@ -1,14 +1,19 @@
 # The benchmarks. They are built by this verb alone; how to read them: docs/benchmarks.md.
 # shellcheck shell=bash
 
-# bench [CODEC] [ARGUMENT...]: arguments go to bench_codec; without any, every benchmark runs.
+# bench [CODEC] [ARGUMENT...]: arguments go to bench_codec; without any, every benchmark runs that needs none.
+# bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
 bench() {
   local program
   build benchmarks
   if (($# == 0)); then
     for program in build/benchmarks/bench_*; do
-      [ ! -x "$program" ] || "$program"
+      [ ! -x "$program" ] || [ "$program" = build/benchmarks/bench_checkpoint ] || "$program"
     done
+    return
+  fi
+  if [ "$1" = checkpoint ]; then
+    build/benchmarks/bench_checkpoint "${@:2}"
     return
   fi
   [[ $1 == -* ]] || set -- --only "$@"

@@ -1,0 +1,142 @@
+// Elements sorted into groups (groups.h), and each group coded on its own: as differences from the earlier generation (words.h), or as they
+// are, but for the sign, which becomes whether it is another than it was.
+//
+//   u8 groups - 1; for each group u8 last context, u8 content, u8 rotation; for each group its planes
+#pragma once
+#include <bit>
+#include <vector>
+
+#include "checkpoint/exact/groups.h"
+#include "checkpoint/exact/planes.h"
+
+namespace thinwire::checkpoint::exact {
+
+enum class Content : uint8_t { elements = 0, differences = 1 };  // persisted: never renumber
+
+struct Group {
+  Content content = Content::elements;
+  Rotation rotation;
+};
+
+struct Grouping {
+  std::vector<uint8_t> last;  // contexts: groups.h
+  std::vector<Group> groups;
+  double coded_bytes = 0;  // that it is expected to take
+};
+
+template <class Word>
+class GroupedCoder {
+ public:
+  // How `words` would best be grouped. With times > 1 they are a sample of so many times as many.
+  Grouping plan(std::span<const Word> words, std::span<const Word> before, Numbers numbers, double times) {
+    Groups groups(before, numbers);
+    const auto fewest = static_cast<size_t>(static_cast<double>(kFewestInGroup) / times);
+    Grouping grouping{groups.choose_bounds(std::max(fewest, kFewestInSample)), {}, 0};
+    groups.divide(grouping.last);
+    sort(words, before, numbers, groups);
+    for (size_t g = 0; g < grouping.last.size(); ++g) {
+      const auto of_words = static_cast<size_t>(times * static_cast<double>(groups.elems(g)));
+      const Rotation of_elements =
+          planes_.choose(part(elements_, groups, g), kRotations[numbers == Numbers::floats ? 1 : 0], kMostSampledInGroup, of_words);
+      const Rotation of_differences = choose_of_differences(part(differences_, groups, g), of_words);
+      const bool differs = of_differences.coded_bytes < of_elements.coded_bytes;
+      grouping.groups.push_back({differs ? Content::differences : Content::elements, differs ? of_differences : of_elements});
+      grouping.coded_bytes += grouping.groups.back().rotation.coded_bytes;
+    }
+    return grouping;
+  }
+
+  // Of what plan() has just seen.
+  void encode(const Grouping& grouping, std::span<const Word> before, Numbers numbers, Repeats repeats, StreamCoder& streams,
+              std::vector<std::byte>& out) {
+    Groups groups(before, numbers);
+    groups.divide(grouping.last);
+    const auto append = [&](auto value) { out.push_back(static_cast<std::byte>(value)); };
+    append(grouping.last.size() - 1);
+    for (size_t g = 0; g < grouping.last.size(); ++g) {
+      append(grouping.last[g]);
+      append(grouping.groups[g].content);
+      append(grouping.groups[g].rotation.bits);
+    }
+    for (size_t g = 0; g < grouping.last.size(); ++g) {
+      const auto& source = grouping.groups[g].content == Content::differences ? differences_ : elements_;
+      planes_.encode(part(source, groups, g), grouping.groups[g].rotation.bits, repeats, streams, out);
+    }
+  }
+
+  void decode(ByteReader& in, std::span<const Word> before, Numbers numbers, StreamCoder& streams, std::span<Word> words) {
+    const Grouping grouping = read(in);
+    Groups groups(before, numbers);
+    groups.divide(grouping.last);
+    sort(before, before, numbers, groups);  // of which sorted_before_ is needed
+    for (size_t g = 0; g < grouping.last.size(); ++g) {
+      const std::span<Word> now = std::span(elements_).subspan(groups.begin(g), groups.elems(g));
+      planes_.decode(in, grouping.groups[g].rotation.bits, streams, now);
+      if (grouping.groups[g].content == Content::elements) {
+        compare_signs(now, part(sorted_before_, groups, g), numbers, now);
+      } else {
+        kernels::undo_differences(std::span<const Word>(now), part(sorted_before_, groups, g), numbers, now);
+      }
+    }
+    for (size_t i = 0; i < words.size(); ++i) words[i] = elements_[places_[i]];
+  }
+
+ private:
+  static constexpr std::array<std::array<unsigned, 1>, 2> kRotations = {{{0}, {3}}};  // of integers; of floats, as in chunk.cc
+  static constexpr unsigned kMostRotations = 8, kStepOfRotations = 2;                 // of differences
+  static constexpr size_t kMostSampledInGroup = 2048, kFewestInSample = 256;
+
+  static std::span<const Word> part(const std::vector<Word>& sorted, const Groups& groups, size_t g) {
+    return std::span(sorted).subspan(groups.begin(g), groups.elems(g));
+  }
+
+  // Of floats, the sign becomes whether it is another than it was; and back.
+  static void compare_signs(std::span<const Word> words, std::span<const Word> before, Numbers numbers, std::span<Word> out) {
+    const Word mask = numbers == Numbers::floats ? kSign<Word> : Word{0};
+    for (size_t i = 0; i < words.size(); ++i) out[i] = static_cast<Word>(words[i] ^ (before[i] & mask));
+  }
+
+  void sort(std::span<const Word> words, std::span<const Word> before, Numbers numbers, const Groups& groups) {
+    places_.resize(words.size());
+    for (auto* sorted : {&elements_, &differences_, &sorted_before_}) sorted->resize(words.size());
+    groups.places(before, numbers, places_);
+    for (size_t i = 0; i < words.size(); ++i) sorted_before_[places_[i]] = before[i];
+    if (words.data() == before.data()) return;
+    for (size_t i = 0; i < words.size(); ++i) elements_[places_[i]] = words[i];
+    kernels::differences(std::span<const Word>(elements_), std::span<const Word>(sorted_before_), numbers, std::span(differences_));
+    compare_signs(elements_, sorted_before_, numbers, elements_);
+  }
+
+  // From where the largest difference begins.
+  Rotation choose_of_differences(std::span<const Word> words, size_t of_words) {
+    Word all = 0;
+    for (const Word word : words) all |= word;
+    const auto first = static_cast<unsigned>(std::countl_zero(all));
+    std::vector<unsigned> rotations;
+    for (unsigned bits = first; bits < std::min(first + kMostRotations, kWordBits<Word>); bits += kStepOfRotations)
+      rotations.push_back(bits);
+    if (rotations.empty()) rotations.push_back(0);
+    return planes_.choose(words, rotations, kMostSampledInGroup, of_words);
+  }
+
+  static Grouping read(ByteReader& in) {
+    Grouping grouping;
+    grouping.last.resize(size_t{1} + in.read<uint8_t>("groups"));
+    grouping.groups.resize(grouping.last.size());
+    for (size_t g = 0; g < grouping.last.size(); ++g) {
+      grouping.last[g] = in.read<uint8_t>("last context");
+      if (g > 0 && grouping.last[g] <= grouping.last[g - 1]) throw CorruptData("the groups of a chunk are not in order");
+      const auto content = in.read<uint8_t>("content"), bits = in.read<uint8_t>("rotation");
+      if (content > 1 || bits >= kWordBits<Word>) throw CorruptData("a group of a chunk has a content or rotation that does not exist");
+      grouping.groups[g] = {static_cast<Content>(content), {bits, 0}};
+    }
+    if (grouping.last.back() != 255) throw CorruptData("the groups of a chunk do not take every element");
+    return grouping;
+  }
+
+  PlaneCoder<Word> planes_;
+  std::vector<Word> elements_, differences_, sorted_before_;  // one group after another
+  std::vector<uint32_t> places_;
+};
+
+}  // namespace thinwire::checkpoint::exact
