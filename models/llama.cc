@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "models/fused/attention.h"
+#include "models/fused/functions.h"
+
 namespace thinwire::models {
 
 Rotary::Rotary(int64_t context, int64_t head_dim, double theta) {
@@ -21,29 +24,20 @@ Rotary::Rotary(int64_t context, int64_t head_dim, double theta) {
   }
 }
 
-at::Tensor Rotary::operator()(const at::Tensor& x) const {
-  const int64_t tokens = x.size(2), half = x.size(3) / 2;
-  const auto rotated = at::cat({-x.narrow(3, half, half), x.narrow(3, 0, half)}, 3);
-  return x * cos.narrow(0, 0, tokens) + rotated * sin.narrow(0, 0, tokens);
-}
-
-at::Tensor Norm::operator()(const at::Tensor& x) const { return at::rms_norm(x, weight.sizes(), weight, eps); }
+at::Tensor Rotary::operator()(const at::Tensor& x) const { return fused::rotate(x, cos, sin); }
 
 at::Tensor Block::attend(const at::Tensor& x, const Rotary& rotary) const {
-  const int64_t batch = x.size(0), tokens = x.size(1);
-  const auto split = [&](const at::Tensor& y, int64_t num_heads) {  // (B, T, H d) -> (B, H, T, d)
-    return y.view({batch, tokens, num_heads, y.size(2) / num_heads}).transpose(1, 2);
+  const auto split = [&](const at::Tensor& y, int64_t num_heads) {  // (B, T, H d) -> (B, T, H, d)
+    return y.view({y.size(0), y.size(1), num_heads, y.size(2) / num_heads});
   };
-  const auto mixed =
-      at::scaled_dot_product_attention(rotary(split(q(x), heads)), rotary(split(k(x), kv_heads)), split(v(x), kv_heads), {},
-                                       /*dropout_p=*/0.0, /*is_causal=*/true, /*scale=*/{}, /*enable_gqa=*/heads != kv_heads);
-  return o(mixed.transpose(1, 2).reshape({batch, tokens, o.weight.size(1)}));
+  const auto mixed = fused::causal_attention(rotary(split(q(x), heads)), rotary(split(k(x), kv_heads)), split(v(x), kv_heads));
+  return o(mixed.view({x.size(0), x.size(1), o.weight.size(1)}));
 }
 
 at::Tensor Block::operator()(const at::Tensor& x, const Rotary& rotary) const {
-  const auto h = x + attend(attention_norm(x), rotary);
-  const auto normed = mlp_norm(h);
-  return h + down(at::silu(gate(normed)) * up(normed));
+  const auto [before, to_attend] = fused::with_norm(x, attention_norm.weight, attention_norm.eps);
+  const auto [h, normed] = fused::sum_with_norm(before, attend(to_attend, rotary), mlp_norm.weight, mlp_norm.eps);
+  return h + down(fused::swiglu(gate(normed), up(normed)));
 }
 
 Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
@@ -80,7 +74,7 @@ at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols, do
 at::Tensor Llama::ones(const std::string& name, int64_t size) { return parameters_.constant(name, {size}, 1); }
 
 at::Tensor Llama::embed(const at::Tensor& tokens) const { return at::embedding(embedding_, tokens); }
-at::Tensor Llama::head(const at::Tensor& hidden) const { return lm_head_(final_norm_(hidden)); }
+at::Tensor Llama::head(const at::Tensor& hidden) const { return lm_head_(fused::rms_norm(hidden, final_norm_.weight, final_norm_.eps)); }
 
 at::Tensor Llama::logits(const at::Tensor& tokens) const {
   auto hidden = embed(tokens);

@@ -13,15 +13,14 @@ namespace thinwire::models {
 struct Rotary {
   Rotary() = default;
   Rotary(int64_t context, int64_t head_dim, double theta);
-  // x (B, H, T, head_dim) turned by its position: x cos + rotate_half(x) sin, rotate_half(a | b) = (-b | a).
+  // x (B, T, H, head_dim) turned by its position: x cos + rotate_half(x) sin, rotate_half(a | b) = (-b | a).
   at::Tensor operator()(const at::Tensor& x) const;
   at::Tensor cos, sin;
 };
 
-struct Norm {
+struct Norm {         // x / sqrt(mean(x^2) + eps) * weight
   at::Tensor weight;  // (D)
   double eps = 1e-5;
-  at::Tensor operator()(const at::Tensor& x) const;  // x / sqrt(mean(x^2) + eps) * weight
 };
 
 struct Block {
@@ -47,6 +46,8 @@ class Llama : public Model {
   at::Tensor embed(const at::Tensor& tokens) const;  // (B, T) -> (B, T, D)
   const std::vector<Block>& blocks() const { return blocks_; }
   const Rotary& rotary() const { return rotary_; }
+  const Norm& final_norm() const { return final_norm_; }
+  const Projection& lm_head() const { return lm_head_; }
   at::Tensor head(const at::Tensor& hidden) const;  // (B, T, D) -> (B, T, V)
 
  private:

@@ -1,14 +1,13 @@
 #include "models/model.h"
 
-#include <ATen/ops/cross_entropy_loss.h>
-
+#include "models/fused/functions.h"
 #include "models/llama.h"
 #include "models/resnet.h"
 
 namespace thinwire::models {
 
 at::Tensor cross_entropy(const at::Tensor& scores, const at::Tensor& targets) {
-  return at::cross_entropy_loss(scores.view({-1, scores.size(-1)}), targets.view({-1}));
+  return fused::cross_entropy(scores.view({-1, scores.size(-1)}), targets.view({-1}));
 }
 
 int64_t Model::num_parameters() const {

@@ -200,7 +200,7 @@ void Loop::save(int64_t step) {
                        {parts_.location.directory.filename(),
                         to_hex(hash64(parts_.request.resolved_yaml)),
                         parts_.request.version,
-                        parts_.request.config,
+                        parts_.config,
                         {{"plan", parts_.planner->to_text()}}},
                        parts_.options.checkpoint.keep);
     last_saved_ = step;

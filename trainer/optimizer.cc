@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "compressors/dense_kernels.h"
+
 namespace thinwire::trainer {
 
 double learning_rate(const OptimOptions& o, int64_t step, int64_t run_steps, int64_t tokens_per_step) {
@@ -85,17 +87,7 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimOptions& options, const std
 }
 
 double clip_global_norm(std::span<float> gradients, double limit) {
-  // Four partial sums: the compiler may then use wide registers without changing the order of additions.
-  double sums[4] = {0, 0, 0, 0};
-  size_t i = 0;
-  for (; i + 4 <= gradients.size(); i += 4) {
-    for (size_t lane = 0; lane < 4; ++lane) {
-      const double g = gradients[i + lane];
-      sums[lane] += g * g;
-    }
-  }
-  for (; i < gradients.size(); ++i) sums[0] += static_cast<double>(gradients[i]) * gradients[i];
-  const double norm = std::sqrt(sums[0] + sums[1] + sums[2] + sums[3]);
+  const double norm = std::sqrt(compressors::dense_kernels::square_sum(gradients));
   if (limit > 0 && norm > limit) {
     const auto scale = static_cast<float>(limit / norm);
     for (float& g : gradients) g *= scale;

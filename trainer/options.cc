@@ -23,7 +23,8 @@ void describe(config::Section& s, RunOptions& o) {
   s.integer("seed", o.seed, {0, INT64_MAX}, "of initial weights, data order and every other draw");
   s.integer("steps", o.steps, {1, INT64_MAX}, "optimiser steps");
   s.choice("device", o.device, {"auto", "cpu"}, "where the model lives");
-  s.choice("precision", o.precision, {"fp32"}, "of the forward and backward pass");
+  s.choice("precision", o.precision, {"auto", "fp32", "medium", "bf16"},
+           "of matrix products; medium: factors rounded to bf16 where the CPU gains by it; bf16: autocast; auto: measured at the start");
   s.integer("threads", o.threads, {1, 1024}, "threads per rank within one operation");
   s.integer("verify_every", o.verify_every, {0, INT64_MAX}, "steps between comparisons of parameter hashes over all ranks; 0: never");
   s.rule("name", [&o]() -> std::optional<std::string> {

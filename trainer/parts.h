@@ -8,6 +8,7 @@
 #include "exchange/schedule.h"
 #include "models/model.h"
 #include "trainer/optimizer.h"
+#include "trainer/precision.h"
 #include "trainer/task.h"
 #include "trainer/trainer.h"
 
@@ -17,9 +18,11 @@ struct Parts {
   const Options& options;
   const RunRequest& request;
   comm::Driver& driver;
+  std::map<std::string, std::string> config;  // as asked for, with what auto has become where that changes the trajectory
   RunLocation location;
   int64_t micro_batches;
   std::unique_ptr<Task> task;
+  Precision precision;
   std::unique_ptr<models::Model> model;
   std::unique_ptr<exchange::Exchange> exchange;
   std::unique_ptr<exchange::Schedule> schedule;
@@ -28,7 +31,7 @@ struct Parts {
   std::unique_ptr<checkpoint::Store> store;
   bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
 
-  Parts(const Options& o, const RunRequest& r, comm::Driver& d) : options(o), request(r), driver(d), micro_batches(0) {}
+  Parts(const Options& o, const RunRequest& r, comm::Driver& d) : options(o), request(r), driver(d), config(r.config), micro_batches(0) {}
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 };

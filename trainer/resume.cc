@@ -62,7 +62,7 @@ Restored resume(Parts& parts) {
   }
   const checkpoint::RunFacts facts = parts.store->facts(*step);
   const std::string where = fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string());
-  refuse_other_config(facts.config, parts.request.config, where);
+  refuse_other_config(facts.config, parts.config, where);
   restore_plan(parts, facts, where);  // which decides what state there is
   auto state = state_at(parts, *step, restored.wire_totals);
   parts.store->load(*step, state);

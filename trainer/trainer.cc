@@ -61,6 +61,7 @@ void write_run_files(const Parts& parts, const comm::Transport& transport, const
                                                                            {"world", parts.driver.size()},
                                                                            {"transport", transport.name()},
                                                                            {"params", parts.model->num_parameters()},
+                                                                           {"precision", parts.precision.used},
                                                                            {"config_hash", to_hex(hash64(request.resolved_yaml))},
                                                                            {"data_hash", to_hex(parts.task->facts().hash)}}
                                                             .dump(2) +
@@ -135,6 +136,7 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   log::info("run        {}", parts.location.directory.string());
   log::info("ranks      {} over {}; threads each: {}", world, transport.name(), o.run.threads);
   log::info("model      {} with {} parameters, {}", o.model.type, with_thousands(parts.model->num_parameters()), task.input);
+  log::info("precision  {}{}", parts.precision.used, parts.precision.reason.empty() ? "" : " (auto: " + parts.precision.reason + ")");
   log::info("data       {}", task.description);
   log::info("batch      {} {} = {} (ranks) x {} (micro-batches) x {} ({}); {} {} per step", o.data.global_batch, task.samples, world,
             parts.micro_batches, o.data.micro_batch, task.samples, with_thousands(o.data.global_batch * task.sample_tokens), task.units);
@@ -160,14 +162,23 @@ std::vector<int> nodes_of(const std::vector<std::string>& hosts) {
   return nodes;
 }
 
+// What auto has become is compared on resume: another choice would be another trajectory.
+void set_precision(Parts& parts, std::unique_ptr<models::Model> model) {
+  const int64_t rows = parts.options.data.micro_batch * parts.task->facts().sample_tokens;
+  parts.precision = choose_precision(parts.driver, parts.options.run.precision, *model, rows);
+  parts.config["run.precision"] = parts.precision.used;
+  parts.model = apply_precision(parts.precision, std::move(model));
+}
+
 void build(Parts& parts) {
   const Options& options = parts.options;
   const auto seed = static_cast<uint64_t>(options.run.seed);
   parts.task = make_task(options);
-  parts.model = models::make_model(options.model, parts.task->facts().num_classes, seed);
-  auto slots = slots_of(*parts.model, options);
+  auto model = models::make_model(options.model, parts.task->facts().num_classes, seed);
+  auto slots = slots_of(*model, options);
   exchange::SlotTable table(slots, options.exchange.bucket_bytes);
   require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
+  set_precision(parts, std::move(model));
   parts.exchange =
       std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed,
                                            options.exchange.hierarchy == "node" ? nodes_of(host_names(parts.driver)) : std::vector<int>());

@@ -161,6 +161,17 @@ class Resume(thinwire.Case):
             with self.subTest(setting):
                 self.refused_resume(setting.split("=")[0], settings=[setting])
 
+    def test_of_a_precision_counts_what_auto_has_become(self):
+        self.assertEqual(self.kept.facts()["precision"], "fp32")
+        self.refused_resume("run.precision: checkpoint fp32, config bf16", settings=["run.precision=bf16"])
+        chosen = self.trained("run.steps=4", "run.precision=auto", name="chosen")
+        used = chosen.facts()["precision"]
+        self.assertIn(used, ("fp32", "medium", "bf16"))
+        self.assert_says(self.train("run.steps=6", f"run.precision={used}", name="chosen", options=["--resume", "auto"]), "resumed from step 4")
+        other = "medium" if used != "medium" else "fp32"
+        self.refused(CHECKPOINT, f"run.precision: checkpoint {used}, config {other}", name="chosen", options=["--resume", "auto"],
+                     settings=["run.steps=8", f"run.precision={other}"])
+
     def test_what_does_not_change_the_trajectory_may_change(self):
         done = self.resume("log.every=2", "eval.every=3", "checkpoint.every=4", "checkpoint.keep=1", "comm.timeout=50s")
         self.assert_says(done, "resumed from step 20", "step 24/24")

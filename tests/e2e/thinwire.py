@@ -156,6 +156,9 @@ class Run:
                 pass  # the program is just writing it, or was killed there
         return [record for record in records if kind in (None, record["kind"])]
 
+    def facts(self):
+        return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+
     def losses(self):
         return {record["step"]: record["loss"] for record in self.records("train")}  # of a step trained twice: the second
 

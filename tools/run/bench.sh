@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # bench [CODEC] [ARGUMENT...]: arguments go to bench_codec; without any, every benchmark runs that needs none.
-# bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
+# bench step [ARGUMENT...]: to bench_step; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
 bench() {
   local program
   build benchmarks
@@ -12,8 +12,8 @@ bench() {
     done
     return
   fi
-  if [ "$1" = checkpoint ]; then
-    build/benchmarks/bench_checkpoint "${@:2}"
+  if [[ $1 == step || $1 == checkpoint ]]; then
+    "build/benchmarks/bench_$1" "${@:2}"
     return
   fi
   [[ $1 == -* ]] || set -- --only "$@"

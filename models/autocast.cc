@@ -1,0 +1,40 @@
+#include "models/autocast.h"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+
+namespace thinwire::models {
+
+Autocast::Autocast()
+    : was_enabled_(at::autocast::is_autocast_enabled(at::kCPU)),
+      had_cache_(at::autocast::is_autocast_cache_enabled()),
+      dtype_before_(at::autocast::get_autocast_dtype(at::kCPU)) {
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  at::autocast::set_autocast_cache_enabled(false);
+}
+
+Autocast::~Autocast() {
+  at::autocast::set_autocast_cache_enabled(had_cache_);
+  at::autocast::set_autocast_dtype(at::kCPU, dtype_before_);
+  at::autocast::set_autocast_enabled(at::kCPU, was_enabled_);
+}
+
+namespace {
+class Bf16Model final : public Model {
+ public:
+  explicit Bf16Model(std::unique_ptr<Model> model) : model_(std::move(model)) {}
+  const std::vector<Parameter>& parameters() const override { return model_->parameters(); }
+  at::Tensor logits(const at::Tensor& inputs) const override {
+    const Autocast autocast;
+    return model_->logits(inputs).to(at::kFloat);
+  }
+
+ private:
+  std::unique_ptr<Model> model_;
+};
+}  // namespace
+
+std::unique_ptr<Model> in_bf16(std::unique_ptr<Model> model) { return std::make_unique<Bf16Model>(std::move(model)); }
+
+}  // namespace thinwire::models
