@@ -13,7 +13,7 @@
 
 namespace thinwire::trainer {
 
-// Seconds of one step by what the training thread, or the communication thread beside it, was doing.
+// Seconds of one step by what the training thread, or the communication threads beside it, were doing.
 struct StepTimes {
   double step_s = 0, forward_backward_s = 0, encode_s = 0, wire_s = 0, exposed_comm_s = 0, optimizer_s = 0;
 };
