@@ -1,4 +1,5 @@
 // The fused kernels against their plain reference, to the last bit, on every SIMD target of this machine; the reference against double.
+#include "models/fused/attention_kernels.h"
 #include "models/fused/kernels.h"
 
 #include <gtest/gtest.h>
@@ -168,6 +169,70 @@ TEST(FusedKernels, OneBadScoreAnywhereShowsInTheLoss) {
         double loss = 0;
         cross_entropy({1, 37}, scores.data(), &target, 1, &loss, gradient.data());
         EXPECT_FALSE(std::isfinite(loss)) << bad << " at " << at;
+      });
+    }
+  }
+}
+
+struct AttentionResult {
+  std::vector<double> out, dq, dk, dv;
+};
+
+// The definition in double, with the matrix of all weights.
+AttentionResult attention_by_definition(size_t tokens, size_t width, const Floats& q, const Floats& k, const Floats& v,
+                                        const Floats& dout) {
+  const double scale = 1 / std::sqrt(static_cast<double>(width));
+  AttentionResult r{std::vector<double>(q.size()), std::vector<double>(q.size()), std::vector<double>(q.size()),
+                    std::vector<double>(q.size())};
+  for (size_t i = 0; i < tokens; ++i) {
+    std::vector<double> weight(i + 1), slope(i + 1);
+    double total = 0, mean = 0;
+    for (size_t j = 0; j <= i; ++j) {
+      for (size_t c = 0; c < width; ++c) weight[j] += scale * q[i * width + c] * k[j * width + c];
+      total += weight[j] = std::exp(weight[j]);
+    }
+    for (size_t j = 0; j <= i; ++j) {
+      weight[j] /= total;
+      for (size_t c = 0; c < width; ++c) {
+        r.out[i * width + c] += weight[j] * v[j * width + c];
+        r.dv[j * width + c] += weight[j] * dout[i * width + c];
+        slope[j] += static_cast<double>(dout[i * width + c]) * v[j * width + c];
+      }
+      mean += weight[j] * slope[j];
+    }
+    for (size_t j = 0; j <= i; ++j) {
+      for (size_t c = 0; c < width; ++c) {
+        r.dq[i * width + c] += weight[j] * (slope[j] - mean) * scale * k[j * width + c];
+        r.dk[j * width + c] += weight[j] * (slope[j] - mean) * scale * q[i * width + c];
+      }
+    }
+  }
+  return r;
+}
+
+void expect_near(const Floats& got, const std::vector<double>& expected, const char* what) {
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-5) << what << ", element " << i;
+}
+
+TEST(AttentionKernels, AreTheDefinitionOnEveryTarget) {
+  for (const size_t tokens : {1, 15, 16, 17, 70}) {
+    for (const size_t width : {2, 8, 16, 33, 64}) {
+      const size_t count = tokens * width;
+      const Floats q = normals(count, "q"), k = normals(count, "k"), v = normals(count, "v"), dout = normals(count, "dout");
+      const auto expected = attention_by_definition(tokens, width, q, k, v, dout);
+      on_every_target([&] {
+        Floats out(count), log_total(tokens), dq(count), dk(count), dv(count);
+        const Head head{
+            tokens,           width, static_cast<float>(1 / std::sqrt(static_cast<double>(width))), {q.data(), width}, {k.data(), width},
+            {v.data(), width}};
+        attend(head, {out.data(), width}, log_total.data());
+        attend_backward(
+            head,
+            {{out.data(), width}, {dout.data(), width}, log_total.data(), {dq.data(), width}, {dk.data(), width}, {dv.data(), width}});
+        expect_near(out, expected.out, "out");
+        expect_near(dq, expected.dq, "dq");
+        expect_near(dk, expected.dk, "dk");
+        expect_near(dv, expected.dv, "dv");
       });
     }
   }
