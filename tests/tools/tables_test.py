@@ -187,6 +187,12 @@ class Settings(unittest.TestCase):
                     run = table.run(setting, rate, seed)
                     results[run.key] = record(run, *made)
         self.assertEqual(table.best(table.settings[1], results)[1], "2e-3")
+        for seed in (2, 3):
+            del results[table.run(table.settings[1], "2e-3", seed).key]
+        self.assertEqual(table.best(table.settings[1], results)[1], "2e-3", "more seeds make a rate no better")
+        for seed in (2, 3):
+            run = table.run(table.settings[1], "2e-3", seed)
+            results[run.key] = record(run, 2.05, 30)
         text = "\n".join(page.settings_page(table, results, {}))
         self.assertIn("| 0.1 | 20 | small: 30.0 (3 seeds) | yes |", text)
         self.assertIn("| **small** | 2e-3 | 2.0500 ± 0.0000 | +0.0500 | 30.0 | 3 |", text)

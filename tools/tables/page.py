@@ -94,7 +94,7 @@ def settings_page(table, results, beside_results):
     own, both = [summary for summary, _ in found], found + [pair for pair in beside if pair[0]]
     front = {summary.label for summary in frontier(own)}
     lines = target_lines(table, own, uncompressed)
-    lines += [f"Each setting at the better of the learning rates {', '.join(table.rates)} (of those with most seeds). A setting far from the frontier "
+    lines += [f"Each setting at the better of the learning rates {', '.join(table.rates)} (of the first seed). A setting far from the frontier "
               "with its first seed gets no other (tools/tables/settings.py). Bold: no setting of ours is both better and smaller.", ""]
     body = []
     for summary, rate in sorted(both, key=lambda pair: pair[0].ratio):

@@ -65,13 +65,11 @@ class SettingsTable:
         return summarise(setting.label, [results[run.key] for run in runs if run.key in results])
 
     def best(self, setting, results):
-        """(Summary, rate) at the learning rate with the best mean among those with most seeds; (None, None) without a record."""
-        found = [(summary, rate) for rate in self.rates if (summary := self.summary(setting, rate, results))]
-        if not found:
+        """(Summary, rate) at the learning rate that is best for the first seed: a rate with more seeds is not better for it. (None, None) without a record."""
+        if self.first_seed(setting, results) is None:
             return None, None
-        most = max(summary.seeds for summary, _ in found)
-        found = [pair for pair in found if pair[0].seeds == most]
-        return min(found, key=lambda pair: pair[0].worse_by(found[0][0]))
+        rate = self.best_rate(setting, results)
+        return self.summary(setting, rate, results), rate
 
 
 def best_of(summaries):
