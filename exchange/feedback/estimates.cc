@@ -19,12 +19,17 @@ template <class F>
 void Estimates::for_each_slot(size_t begin, size_t elems, F&& visit) const {
   for (Slot slot = 0; slot < table_.slots().size(); ++slot) {
     const size_t at = table_.offset(slot), end = at + table_.slots()[slot].elems();
-    if (at >= begin && end <= begin + elems) visit(slot, at, end);
+    // An empty slot would be in two ranges that meet there, whose rounds may run at once.
+    if (at < end && at >= begin && end <= begin + elems) visit(slot, at, end);
   }
 }
 
 void Estimates::note_started(size_t begin, size_t elems) {
   for_each_slot(begin, elems, [&](Slot slot, size_t, size_t) { started_[slot] = 1; });
+}
+
+bool Estimates::needs_dense_round(Slot slot) const {
+  return policy_.dense_start && started_[slot] == 0 && table_.slots()[slot].elems() > 0;
 }
 
 Estimates::Next Estimates::next(size_t i, float g, float eta) const {

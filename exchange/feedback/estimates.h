@@ -25,7 +25,7 @@ class Estimates final : public ErrorFeedback {
   };
   Estimates(const SlotTable& table, Policy policy);
 
-  bool needs_dense_round(Slot slot) const override { return policy_.dense_start && started_[slot] == 0; }
+  bool needs_dense_round(Slot slot) const override;
   void open(OpenRange& range, std::span<float> x) override;
   compressors::In in(OpenRange&, Slot, size_t, const float* x) override { return {x, 1, nullptr, 1}; }
   bool wants_decoded() const override { return true; }
