@@ -1,0 +1,127 @@
+"""How much of its speed training keeps when ranks are joined by slow links: pairs of runs over netlab, with the exchange and without.
+
+usage: python3 tools/links --netlab PROGRAM --program PROGRAM [--only TEXT]... [--pairs 9] [SECONDS]
+
+Each pair trains the same model twice on the same emulated hosts, in turn with the exchange first or last, and is a line of docs/links.jsonl.
+Pairs are made, fewest first, for SECONDS (3600); then docs/links.md is written from all lines. --only keeps what has TEXT in "link: setting".
+Running it again goes on where it stopped. It needs root, as netlab does.
+"""
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from settings import LINKS, MODEL, OFF, SETTINGS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+STEPS, LOG_EVERY, SKIPPED = 26, 5, 5  # the first steps warm up, the last one ends all rounds
+TOKENS_A_STEP = 1024  # of each rank
+DEADLINE_S = 900  # of one run
+
+
+def words_of(options):
+    return [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+
+
+class Lab:
+    def __init__(self, netlab, program):
+        self.netlab, self.program = netlab, program
+
+    def step_s(self, link, options, folder):
+        """Mean seconds of a step of rank 0, after the first and before the last."""
+        shape = ["--rate", link.rate] if link.rate else []
+        settings = {**MODEL, **options, "data.global_batch": 4 * link.hosts, "run.steps": STEPS, "run.dir": folder, "run.name": "run",
+                    "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": LOG_EVERY, "log.layers_every": 0, "comm.timeout": "10m"}
+        command = [self.netlab, "--hosts", str(link.hosts), *shape, "--timeout", f"{DEADLINE_S}s", "--", "mpirun", "-n", str(link.hosts), self.program, "train",
+                   "-c", "configs/quickstart.yaml", "--overwrite", *words_of(settings)]
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=DEADLINE_S + 60)
+        if done.returncode != 0:
+            raise SystemExit(f"[links] {link.label} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+        records = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        steady = [r["step_s"] for r in records if r["kind"] == "train" and SKIPPED < r["step"] < STEPS]
+        return statistics.fmean(steady)
+
+
+def load(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def cells(only):
+    for setting in SETTINGS:
+        for link in LINKS:
+            if not only or any(text in f"{link.label}: {setting.label}" for text in only):
+                yield link, setting
+
+
+def pairs_of(lines, link, setting):
+    return [line for line in lines if (line["link"], line["setting"]) == (link.label, setting.label)]
+
+
+def measure(lab, link, setting, turn):
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = (OFF, setting.options) if turn % 2 else (setting.options, OFF)
+        seconds = [lab.step_s(link, options, folder) for options in (first, second)]
+    on_s, off_s = reversed(seconds) if turn % 2 else seconds
+    return {"link": link.label, "setting": setting.label, "on_s": round(on_s, 5), "off_s": round(off_s, 5)}
+
+
+def fill(lab, path, only, wanted, deadline):
+    lines, last_s = load(path), 0
+    while True:
+        missing = [(len(pairs_of(lines, *cell)), cell) for cell in cells(only) if len(pairs_of(lines, *cell)) < wanted]
+        if not missing or time.monotonic() + last_s > deadline:
+            return
+        turn, (link, setting) = min(missing, key=lambda one: one[0])
+        began = time.monotonic()
+        line = measure(lab, link, setting, turn)
+        last_s = time.monotonic() - began
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        lines.append(line)
+        print(f"[links] {link.label}: {setting.label}: keeps {line['off_s'] / line['on_s']:.1%} ({last_s:.0f} s)", flush=True)
+
+
+def summary(pairs):
+    """Median share of the speed that is kept, the range of the pairs without the extreme tenths, tokens a second of a rank."""
+    kept = sorted(pair["off_s"] / pair["on_s"] for pair in pairs)
+    cut = len(kept) // 10
+    tokens = statistics.median(TOKENS_A_STEP / pair["on_s"] for pair in pairs)
+    return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {tokens:,.0f} | {len(pairs)}"
+
+
+def write_page(lines):
+    rows = ["| link | setting | speed kept, median | range | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|"]
+    for link, setting in sorted(cells(None), key=lambda cell: LINKS.index(cell[0])):
+        pairs = pairs_of(lines, link, setting)
+        if pairs:
+            rows.append(f"| {link.label} | {setting.label} | {summary(pairs)} |")
+    page = DOCS / "links.md"
+    head = page.read_text(encoding="utf-8").split("\n| link |")[0].rstrip() if page.exists() else "# Slow links"
+    page.write_text(head + "\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/links")
+    for name in ("netlab", "program"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--only", action="append")
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("seconds", nargs="?", type=int, default=3600)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    path = DOCS / "links.jsonl"
+    try:
+        fill(Lab(os.path.abspath(options.netlab), os.path.abspath(options.program)), path, options.only, options.pairs, time.monotonic() + options.seconds)
+    finally:
+        write_page(load(path))
+
+
+if __name__ == "__main__":
+    main()
