@@ -54,6 +54,15 @@ class SlotTable {
   uint32_t bucket_of(Slot slot) const { return bucket_of_[slot]; }
   uint32_t num_fragments() const { return num_fragments_; }
   size_t total_elems() const { return total_elems_; }
+  // visit(slot, from, to) of each slot that lies in the flat range, and where. An empty one lies in none: at the end of one bucket it would
+  // also be at the beginning of the next, whose round may run at once.
+  template <class F>
+  void for_each_slot(size_t begin, size_t elems, F&& visit) const {
+    for (Slot slot = 0; slot < slots_.size(); ++slot) {
+      const size_t from = offsets_[slot], to = from + slots_[slot].elems();
+      if (from < to && from >= begin && to <= begin + elems) visit(slot, from, to);
+    }
+  }
   uint64_t hash() const { return hash_; }  // of names, shapes, codecs and the buckets' layout
   uint32_t version() const { return version_; }
 

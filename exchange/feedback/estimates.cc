@@ -15,17 +15,8 @@ Estimates::Estimates(const SlotTable& table, Policy policy)
   if (policy_.integrates) residual_.assign(table.total_elems(), 0.0f);
 }
 
-template <class F>
-void Estimates::for_each_slot(size_t begin, size_t elems, F&& visit) const {
-  for (Slot slot = 0; slot < table_.slots().size(); ++slot) {
-    const size_t at = table_.offset(slot), end = at + table_.slots()[slot].elems();
-    // An empty slot would be in two ranges that meet there, whose rounds may run at once.
-    if (at < end && at >= begin && end <= begin + elems) visit(slot, at, end);
-  }
-}
-
 void Estimates::note_started(size_t begin, size_t elems) {
-  for_each_slot(begin, elems, [&](Slot slot, size_t, size_t) { started_[slot] = 1; });
+  table_.for_each_slot(begin, elems, [&](Slot slot, size_t, size_t) { started_[slot] = 1; });
 }
 
 bool Estimates::needs_dense_round(Slot slot) const {
@@ -45,7 +36,7 @@ Estimates::Next Estimates::next(size_t i, float g, float eta) const {
 void Estimates::open(OpenRange& range, std::span<float> x) {
   if (policy_.momentum) range.momentum.resize(x.size());
   if (policy_.integrates) range.residual.resize(x.size());
-  for_each_slot(range.begin, x.size(), [&](Slot slot, size_t from, size_t to) {
+  table_.for_each_slot(range.begin, x.size(), [&](Slot slot, size_t from, size_t to) {
     const float eta = policy_.integrates ? policy_.eta[slot] : 0;
     for (size_t i = from; i < to; ++i) {
       const size_t at = i - range.begin;

@@ -44,8 +44,6 @@ class Estimates final : public ErrorFeedback {
     float momentum, encoded, residual;
   };
   Next next(size_t i, float g, float eta) const;
-  template <class F>
-  void for_each_slot(size_t begin, size_t elems, F&& visit) const;
   void note_started(size_t begin, size_t elems);
   std::span<float> of(std::vector<float>& flat, Slot slot);
 

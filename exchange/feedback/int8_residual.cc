@@ -15,14 +15,6 @@ Int8Residual::Int8Residual(const SlotTable& table, double decay, uint64_t seed)
   }
 }
 
-template <class F>
-void Int8Residual::for_each_slot(size_t begin, size_t elems, F&& visit) {
-  for (Slot slot = 0; slot < slots_.size(); ++slot) {
-    const size_t at = table_.offset(slot), size = slots_[slot].levels.size();
-    if (size > 0 && at >= begin && at + size <= begin + elems) visit(slot, at - begin, size);
-  }
-}
-
 void Int8Residual::unpack(Slot slot, std::span<float> values) const {
   const Packed& packed = slots_[slot];
   for (size_t i = 0; i < values.size(); ++i) values[i] = packed.scales[i / kBlock] * static_cast<float>(packed.levels[i]);
@@ -58,12 +50,16 @@ void Int8Residual::pack(Slot slot, std::span<const float> values) {
 
 void Int8Residual::open(OpenRange& range, std::span<float> x) {
   range.residual.resize(x.size());
-  for_each_slot(range.begin, x.size(), [&](Slot slot, size_t at, size_t size) { unpack(slot, std::span(range.residual).subspan(at, size)); });
+  table_.for_each_slot(range.begin, x.size(), [&](Slot slot, size_t from, size_t to) {
+    unpack(slot, std::span(range.residual).subspan(from - range.begin, to - from));
+  });
 }
 
 void Int8Residual::sent(OpenRange& range, size_t elems, std::span<const float>) {
   check(elems == range.residual.size(), "what was opened is closed");
-  for_each_slot(range.begin, elems, [&](Slot slot, size_t at, size_t size) { pack(slot, std::span(range.residual).subspan(at, size)); });
+  table_.for_each_slot(range.begin, elems, [&](Slot slot, size_t from, size_t to) {
+    pack(slot, std::span(range.residual).subspan(from - range.begin, to - from));
+  });
 }
 
 void Int8Residual::take_back(size_t begin, std::span<const float> owed) {

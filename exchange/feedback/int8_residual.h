@@ -35,8 +35,6 @@ class Int8Residual final : public ErrorFeedback {
   };
   void unpack(Slot slot, std::span<float> values) const;
   void pack(Slot slot, std::span<const float> values);
-  template <class F>
-  void for_each_slot(size_t begin, size_t elems, F&& visit);
 
   const SlotTable& table_;
   float decay_;
