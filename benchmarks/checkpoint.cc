@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <zstd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "checkpoint/exact/tensor.h"
 #include "checkpoint/safetensors.h"
+#include "main.h"
 #include "timing.h"
 
 namespace thinwire::benchmarks {
@@ -270,11 +270,5 @@ int main(int argc, char** argv) {
   app.add_option("--only", arguments.only, "tensors whose names begin with this: model/, optim/exp_avg/, optim/exp_avg_sq/");
   app.add_flag("--bf16", arguments.bf16, "round the tensors to bf16 first");
   app.add_option("--rounds", arguments.rounds, "times that each thing is timed")->check(CLI::Range(1, 1000));
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return thinwire::benchmarks::run(arguments);
-  } catch (const thinwire::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return static_cast<int>(error.code());
-  }
+  return thinwire::benchmarks::parse_and_run(app, argc, argv, [&] { return thinwire::benchmarks::run(arguments); });
 }

@@ -1,7 +1,6 @@
 // bench_codec: every codec against the speed of memory, on one core (docs/benchmarks.md).
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "compressors/registry.h"
+#include "main.h"
 #include "timing.h"
 #include "workload.h"
 
@@ -125,11 +125,5 @@ int main(int argc, char** argv) {
   app.add_option("--set", arguments.options, "its options, in place of the usual ones: density=1%")->needs(only);
   app.add_option("--elems", arguments.elems, "elements of the layer, a multiple of 4096")->check(CLI::Range(size_t{4096}, size_t{1} << 32));
   app.add_option("--rounds", arguments.rounds, "times that each thing is timed")->check(CLI::Range(1, 1000));
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return thinwire::benchmarks::run(arguments);
-  } catch (const thinwire::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return static_cast<int>(error.code());
-  }
+  return thinwire::benchmarks::parse_and_run(app, argc, argv, [&] { return thinwire::benchmarks::run(arguments); });
 }

@@ -5,7 +5,6 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,6 +15,7 @@
 #include "models/autocast.h"
 #include "models/llama.h"
 #include "tests/unit/models/eager_llama.h"
+#include "main.h"
 #include "timing.h"
 #include "trainer/optimizer.h"
 #include "trainer/precision.h"
@@ -172,11 +172,5 @@ int main(int argc, char** argv) {
   app.add_option("--model", arguments.only_model, "this one alone")->check(CLI::IsMember({"demo", "10m"}));
   app.add_option("--precision", arguments.only_precision, "this one alone")->check(CLI::IsMember({"fp32", "medium", "bf16"}));
   app.add_option("--rounds", arguments.rounds, "pairs of steps that are timed")->check(CLI::Range(1, 10000));
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return thinwire::benchmarks::run(arguments);
-  } catch (const thinwire::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return static_cast<int>(error.code());
-  }
+  return thinwire::benchmarks::parse_and_run(app, argc, argv, [&] { return thinwire::benchmarks::run(arguments); });
 }

@@ -10,6 +10,12 @@ function(thinwire_room name)
   target_link_libraries(tw_${name} PUBLIC ${ROOM_DEPS} ${ROOM_LIBS})
 endfunction()
 
+# The room has Highway kernels: compiled for the baseline, AVX2 and AVX-512, and chosen at run time; each further target costs seconds of every
+# build.
+function(thinwire_kernels name)
+  target_compile_definitions(tw_${name} PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
+endfunction()
+
 # One executable of GoogleTest cases; each case is a ctest.
 #
 #   thinwire_test(comm_test SOURCES a_test.cc ... ROOMS comm [TIMEOUT 60])

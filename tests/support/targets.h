@@ -1,8 +1,9 @@
 // Runs a test's kernels on every SIMD target that this machine has.
 #pragma once
+#include <gtest/gtest.h>
 #include <hwy/targets.h>
 
-namespace thinwire::compressors::testing {
+namespace thinwire::test {
 
 template <class F>
 void on_every_target(F&& f) {
@@ -15,4 +16,4 @@ void on_every_target(F&& f) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
-}  // namespace thinwire::compressors::testing
+}  // namespace thinwire::test

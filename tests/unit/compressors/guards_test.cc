@@ -8,7 +8,7 @@
 #include "compressors/dense_kernels.h"
 #include "compressors/lane_sum.h"
 #include "support.h"
-#include "targets.h"
+#include "tests/support/targets.h"
 
 namespace thinwire::compressors {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 using namespace testing;
 
 TEST(Accumulate, RoundsEachProductAndTheSumOnEveryTarget) {
-  on_every_target([] {
+  test::on_every_target([] {
     for (const size_t elems : {0, 1, 7, 16, 17, 33, 100}) {
       const std::vector<float> x = normal_values(elems + 3, 1), residual = normal_values(elems + 3, 2);
       std::vector<float> kept = residual, sum(elems), product(elems);
@@ -33,7 +33,7 @@ TEST(Accumulate, RoundsEachProductAndTheSumOnEveryTarget) {
 }
 
 TEST(SquareSum, EqualsThePlainOneOnEveryTarget) {
-  on_every_target([] {
+  test::on_every_target([] {
     for (const size_t elems : {0, 1, 7, 15, 16, 17, 31, 33, 100, 1027}) {
       for (const Input& input : hurtful_inputs(elems))
         EXPECT_EQ(dense_kernels::square_sum(input.values), square_sum(std::span<const float>(input.values)));
@@ -43,7 +43,7 @@ TEST(SquareSum, EqualsThePlainOneOnEveryTarget) {
 }
 
 TEST(RequireFinite, NamesTheFirstBadElementOnEveryTarget) {
-  on_every_target([] {
+  test::on_every_target([] {
     for (const float bad :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
       for (size_t at = 0; at < 40; ++at) {

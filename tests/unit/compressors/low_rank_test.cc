@@ -1,6 +1,5 @@
 // The parts that low-rank sketches are made of: products, bases, and the error of every rank.
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <limits>
@@ -10,6 +9,7 @@
 #include "compressors/lowrank/kernels.h"
 #include "compressors/lowrank/symmetric.h"
 #include "sketch_support.h"
+#include "tests/support/targets.h"
 
 namespace thinwire::compressors {
 namespace {
@@ -19,29 +19,13 @@ using lowrank::Matrix;
 
 constexpr float kLargest = std::numeric_limits<float>::max();
 
-class EveryTarget : public ::testing::Test {
- protected:
-  // check() under each set of instructions that this CPU and build have.
-  template <class Check>
-  void for_each_target(Check&& check) {
-    for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-      hwy::SetSupportedTargetsForTest(left & -left);
-      SCOPED_TRACE(hwy::TargetName(left & -left));
-      check();
-    }
-  }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
-
-using LowRankKernels = EveryTarget;
-
 struct Size {
   size_t rows, cols, rank;
 };
 const std::vector<Size> kSizes{{1, 1, 1}, {1, 100, 1}, {5, 3, 2}, {4, 16, 4}, {7, 33, 5}, {8, 48, 8}, {9, 129, 7}, {30, 31, 17}};
 
-TEST_F(LowRankKernels, MatchTheReferenceToTheBit) {
-  for_each_target([] {
+TEST(LowRankKernels, MatchTheReferenceToTheBit) {
+  test::on_every_target([] {
     for (const auto& [rows, cols, rank] : kSizes) {
       for (const Input& input : hurtful_inputs(rows * cols)) {
         SCOPED_TRACE(input.name + ", " + std::to_string(rows) + " x " + std::to_string(cols) + " rank " + std::to_string(rank));
@@ -68,11 +52,11 @@ TEST_F(LowRankKernels, MatchTheReferenceToTheBit) {
   });
 }
 
-TEST_F(LowRankKernels, MultiplyAsInSchool) {
+TEST(LowRankKernels, MultiplyAsInSchool) {
   const std::vector<float> m{1, 2, 3, 4, 5, 6};  // 2 x 3
   const std::vector<float> q{1, 0, -1, 2, 1, 0}, p{1, 10, 0, -1};
   std::vector<float> mq(4), mtp(6), out(6, 100.0f);
-  for_each_target([&] {
+  test::on_every_target([&] {
     lowrank::times({m.data(), 2, 3}, q.data(), 2, mq.data());
     EXPECT_EQ(mq, (std::vector<float>{-2, -2, 4, 13}));
     lowrank::transposed_times({m.data(), 2, 3}, p.data(), 2, mtp.data());
@@ -84,9 +68,9 @@ TEST_F(LowRankKernels, MultiplyAsInSchool) {
   });
 }
 
-TEST_F(LowRankKernels, LimitWhatTheyAddToTheRangeOfFp32) {
+TEST(LowRankKernels, LimitWhatTheyAddToTheRangeOfFp32) {
   const std::vector<float> p(20, 1.0f), q(20, kLargest / 4);
-  for_each_target([&] {
+  test::on_every_target([&] {
     std::vector<float> out(400, 0.0f);
     lowrank::add_product({.p = p.data(), .q = q.data(), .rank = 1, .p_scale = -1, .scale = 8}, 1, 20, 20, out.data());
     EXPECT_EQ(out, std::vector<float>(400, -kLargest));

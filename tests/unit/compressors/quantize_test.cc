@@ -9,7 +9,7 @@
 #include "compressors/quantize/kernels.h"
 #include "compressors/quantize/levels.h"
 #include "support.h"
-#include "targets.h"
+#include "tests/support/targets.h"
 
 namespace thinwire::compressors {
 namespace {
@@ -172,7 +172,7 @@ TEST(Quantize, SaysWhatIsWrongWithAPayload) {
 TEST(QuantizeKernels, EqualTheReferenceOnEveryTarget) {
   namespace reference = quantize_reference;
   namespace kernels = quantize_kernels;
-  on_every_target([] {
+  test::on_every_target([] {
     for (const size_t elems : {1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 100, 1024, 1027}) {
       for (const Input& input : hurtful_inputs(elems)) {
         SCOPED_TRACE(input.name + ", " + std::to_string(elems) + " elements");

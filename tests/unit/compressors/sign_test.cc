@@ -8,7 +8,7 @@
 
 #include "compressors/sign/kernels.h"
 #include "support.h"
-#include "targets.h"
+#include "tests/support/targets.h"
 
 namespace thinwire::compressors {
 namespace {
@@ -100,7 +100,7 @@ TEST(Sign, SaysWhatIsWrongWithAPayload) {
 }
 
 TEST(SignKernels, EqualTheReferenceOnEveryTarget) {
-  on_every_target([] {
+  test::on_every_target([] {
     for (const size_t elems : {1, 7, 8, 15, 16, 17, 31, 33, 64, 100, 1024, 1027}) {
       for (const Input& input : hurtful_inputs(elems)) {
         SCOPED_TRACE(input.name + ", " + std::to_string(elems) + " elements");

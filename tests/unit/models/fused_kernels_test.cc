@@ -3,7 +3,6 @@
 #include "models/fused/kernels.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <cstring>
@@ -11,22 +10,12 @@
 #include <vector>
 
 #include "base/draw.h"
+#include "tests/support/targets.h"
 
 namespace thinwire::models::fused {
 namespace {
 
 using Floats = std::vector<float>;
-
-template <class F>
-void on_every_target(F&& f) {
-  for (auto all = hwy::SupportedTargets(); all != 0; all &= all - 1) {
-    const auto target = all & -all;
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    f();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
 
 Floats normals(size_t count, const char* name, double scale = 1) {
   Floats values(count);
@@ -79,7 +68,7 @@ TEST(FusedKernels, NormsHaveTheBitsOfTheReference) {
   for (const size_t cols : kWidths) {
     for (const bool adds : {false, true}) {
       const auto expected = norm_with(reference::rms_norm, reference::rms_norm_backward, {3, cols}, adds);
-      on_every_target([&] {
+      test::on_every_target([&] {
         const auto got = norm_with(rms_norm, rms_norm_backward, {3, cols}, adds);
         expect_same_bits(got.h, expected.h);
         expect_same_bits(got.y, expected.y);
@@ -97,7 +86,7 @@ TEST(FusedKernels, SwigluHasTheBitsOfTheReference) {
     Floats out(count), dgate(count), dup(count), out2(count), dgate2(count), dup2(count);
     reference::swiglu(count, gate.data() + 1, up.data(), out.data());
     reference::swiglu_backward(count, dout.data(), gate.data() + 1, up.data(), dgate.data(), dup.data());
-    on_every_target([&] {
+    test::on_every_target([&] {
       swiglu(count, gate.data() + 1, up.data(), out2.data());
       swiglu_backward(count, dout.data(), gate.data() + 1, up.data(), dgate2.data(), dup2.data());
       expect_same_bits(out2, out);
@@ -111,7 +100,7 @@ TEST(FusedKernels, SwigluOfHugeNumbersIsItsLimit) {
   const float huge = 1e30f;
   const Floats gate = {huge, -huge, 0.0f, -0.0f}, up = {2, 2, 2, 2};
   Floats out(4);
-  on_every_target([&] {
+  test::on_every_target([&] {
     swiglu(4, gate.data(), up.data(), out.data());
     EXPECT_EQ(out[0], 2 * huge);
     EXPECT_EQ(out[1], 0);
@@ -133,7 +122,7 @@ TEST(FusedKernels, RotationsHaveTheBitsOfTheReferenceAndTurnBack) {
     const Rotation r{kTokens, kHeads, half, 2, kContext, cos.data(), sin.data()};
     Floats expected(count), got(count), back(count);
     reference::rotate(r, Turn::forward, x.data() + 1, expected.data());
-    on_every_target([&] {
+    test::on_every_target([&] {
       rotate(r, Turn::forward, x.data() + 1, got.data());
       expect_same_bits(got, expected);
       rotate(r, Turn::back, got.data(), back.data());
@@ -149,7 +138,7 @@ TEST(FusedKernels, CrossEntropyHasTheBitsOfTheReference) {
     Floats expected(3 * cols), got(3 * cols);
     std::vector<double> loss(3), loss_again(3), loss_alone(3);
     reference::cross_entropy({3, cols}, scores.data() + 1, targets.data(), 0.25f, loss.data(), expected.data());
-    on_every_target([&] {
+    test::on_every_target([&] {
       cross_entropy({3, cols}, scores.data() + 1, targets.data(), 0.25f, loss_again.data(), got.data());
       cross_entropy({3, cols}, scores.data() + 1, targets.data(), 0.25f, loss_alone.data(), nullptr);
       expect_same_bits(got, expected);
@@ -165,7 +154,7 @@ TEST(FusedKernels, OneBadScoreAnywhereShowsInTheLoss) {
       Floats scores = normals(37, "scores"), gradient(37);
       scores[at] = bad;
       const int64_t target = 5;
-      on_every_target([&] {
+      test::on_every_target([&] {
         double loss = 0;
         cross_entropy({1, 37}, scores.data(), &target, 1, &loss, gradient.data());
         EXPECT_FALSE(std::isfinite(loss)) << bad << " at " << at;
@@ -220,7 +209,7 @@ TEST(AttentionKernels, AreTheDefinitionOnEveryTarget) {
       const size_t count = tokens * width;
       const Floats q = normals(count, "q"), k = normals(count, "k"), v = normals(count, "v"), dout = normals(count, "dout");
       const auto expected = attention_by_definition(tokens, width, q, k, v, dout);
-      on_every_target([&] {
+      test::on_every_target([&] {
         Floats out(count), log_total(tokens), dq(count), dk(count), dv(count);
         const Head head{
             tokens,           width, static_cast<float>(1 / std::sqrt(static_cast<double>(width))), {q.data(), width}, {k.data(), width},
