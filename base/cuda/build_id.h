@@ -1,0 +1,9 @@
+// What tells a module of another build: the version of the seams between the program and the module. Raised by who changes a virtual
+// function or a struct that crosses it.
+#pragma once
+
+namespace thinwire::cuda {
+
+inline constexpr char kBuildId[] = "thinwire-cuda-1";
+
+}  // namespace thinwire::cuda

@@ -1,0 +1,72 @@
+#include "base/cuda/module.h"
+
+#include <dlfcn.h>
+
+#include "base/check.h"
+#include "base/cuda/build_id.h"
+
+namespace thinwire::cuda {
+
+namespace {
+
+struct Module {
+  void* handle = nullptr;
+  Runtime* runtime = nullptr;
+  std::string why_unavailable;
+};
+
+using Part = const void* (*)();
+
+Part find_part(void* handle, const std::string& name) { return reinterpret_cast<Part>(dlsym(handle, ("thinwire_cuda_" + name).c_str())); }
+
+std::filesystem::path beside_the_program() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return program.parent_path() / "libthinwire_cuda.so";
+}
+
+Module load() {
+  Module module;
+  const auto path = beside_the_program();
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    module.why_unavailable = "this Thinwire was built without CUDA: there is no " + path.string();
+    return module;
+  }
+  module.handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (module.handle == nullptr) {
+    module.why_unavailable = std::string("the CUDA module cannot be loaded: ") + dlerror();
+    return module;
+  }
+  const Part build = find_part(module.handle, "build"), runtime = find_part(module.handle, "runtime");
+  if (build == nullptr || runtime == nullptr || std::string(static_cast<const char*>(build())) != kBuildId) {
+    module.why_unavailable = path.string() + " belongs to another build of Thinwire; build both anew";
+    return module;
+  }
+  module.runtime = static_cast<Runtime*>(const_cast<void*>(runtime()));
+  if (module.runtime->num_devices() == 0) module.why_unavailable = "no CUDA device is seen (is the NVIDIA driver installed?)";
+  return module;
+}
+
+const Module& module() {
+  static const Module loaded = load();
+  return loaded;
+}
+
+}  // namespace
+
+std::string why_unavailable() { return module().why_unavailable; }
+
+Runtime& runtime() {
+  check(is_available(), "the CUDA module is asked only where it is available");
+  return *module().runtime;
+}
+
+const void* part(const std::string& name) {
+  check(is_available(), "the CUDA module is asked only where it is available");
+  const Part found = find_part(module().handle, name);
+  check(found != nullptr, "the CUDA module has the part that is asked for");
+  return found();
+}
+
+}  // namespace thinwire::cuda

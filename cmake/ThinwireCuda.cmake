@@ -1,0 +1,46 @@
+# The CUDA module (base/cuda/module.h): built where a CUDA toolkit is found, loaded where a GPU is. Nothing else links CUDA.
+#
+#   thinwire_cuda_sources(SOURCES kernels.cu ...)   adds a room's files to it; does nothing without a toolkit
+#
+# Out: THINWIRE_HAS_CUDA
+set(THINWIRE_CUDA AUTO CACHE STRING "The CUDA module: AUTO (where a CUDA 13 toolkit is found), ON, OFF")
+set_property(CACHE THINWIRE_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(THINWIRE_HAS_CUDA OFF)
+# Sanitizers and fuzzers instrument the host's code, and the mocks of the runtime need no module.
+if(NOT THINWIRE_CUDA STREQUAL "OFF" AND NOT THINWIRE_SANITIZE AND NOT THINWIRE_FUZZ)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(THINWIRE_HAS_CUDA ON)
+  elseif(THINWIRE_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "THINWIRE_CUDA is ON, but no nvcc is found: install a CUDA 13 toolkit, put its bin folder on PATH, or set CUDACXX")
+  endif()
+endif()
+
+if(THINWIRE_HAS_CUDA)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90)  # Ampere and Hopper; later ones run sm_90's PTX
+  endif()
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 20)  # after enable_language: its own trial does not know the flag yet
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  find_package(CUDAToolkit REQUIRED)
+  add_library(thinwire_cuda MODULE)
+  set_target_properties(thinwire_cuda PROPERTIES
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+    CUDA_RUNTIME_LIBRARY Shared
+    CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
+    POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(thinwire_cuda PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(thinwire_cuda PRIVATE CUDA::cudart)
+  # As for the host (CMakeLists.txt): no contraction, so that kernels give the reference's bits.
+  target_compile_options(thinwire_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -lineinfo>)
+endif()
+
+function(thinwire_cuda_sources)
+  cmake_parse_arguments(PART "" "" "SOURCES" ${ARGN})
+  if(THINWIRE_HAS_CUDA)
+    list(TRANSFORM PART_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    target_sources(thinwire_cuda PRIVATE ${PART_SOURCES})
+  endif()
+endfunction()
