@@ -33,8 +33,7 @@ void point_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedu
   }
 }
 
-void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed) {
-  point_gradients(parameters, schedule);
+void hook_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed) {
   for (Slot slot = 0; slot < parameters.size(); ++slot) {
     const at::Tensor& parameter = parameters[slot];
     torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<ReadyHook>(schedule, armed, slot));

@@ -8,13 +8,14 @@
 
 namespace thinwire::exchange {
 
-// Makes `.grad` of each parameter a view of its slot's place in the flat array (backward then adds into it, without a copy), and calls
-// schedule.gradient_ready(slot) as soon as backward has finished a parameter's gradient, while `armed` is true. Parameters are
-// the slots, in order, and must be contiguous fp32 leaves. Schedule, exchange and `armed` must outlive the parameters' last backward.
-void attach(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed);
+// Parameters are the slots, in order, and must be contiguous fp32 leaves. Schedule, exchange and `armed` must outlive their last backward.
 
-// The first half of attach() alone: after Exchange::rebuild() the places are others.
+// Makes `.grad` of each a view of its slot's place in the flat array: backward then adds into it, without a copy. Once more after
+// Exchange::rebuild(), as the places are others; not for gradients that live in a Residence.
 void point_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedule);
+
+// Calls schedule.gradient_ready(slot) as soon as backward has finished a parameter's gradient, while `armed` is true.
+void hook_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedule, const bool& armed);
 
 // For plan_slots: a matrix as it is, a vector as one row, more dimensions flattened to (first, rest).
 struct RowsCols {

@@ -131,6 +131,7 @@ void Exchange::run_bucket(comm::Wire& wire, uint32_t index) {
   const Bucket& bucket = table_->buckets()[index];
   const RoundInfo& info = open_[bucket.fragment].info;
   const auto values = std::span(values_).subspan(bucket.begin, bucket.elems);
+  if (residence_ != nullptr) residence_->fetch_gradients(bucket.begin, values);
   if (samples_) {
     for (size_t i = 0; i < values.size(); ++i) sampled_[bucket.begin + i] += info.scale * values[i];
   }
@@ -138,6 +139,7 @@ void Exchange::run_bucket(comm::Wire& wire, uint32_t index) {
   for (const Slot slot : bucket.slots) measured_[slot] = norms_[slot];
   if (measures) note_inputs(bucket, info.scale);
   rounds_[index]->run(wire, info, values, feedback_.get());
+  if (residence_ != nullptr) residence_->store_gradients(bucket.begin, values);
   if (measures) note_residual(bucket);
 }
 
@@ -154,7 +156,8 @@ void Exchange::note_inputs(const Bucket& bucket, float scale) {
 void Exchange::note_residual(const Bucket& bucket) {
   if (!feedback_) return;
   std::vector<float> unpacked;
-  for (const Slot slot : bucket.slots) measured_[slot].residual = compressors::dense_kernels::square_sum(feedback_->residual(slot, unpacked));
+  for (const Slot slot : bucket.slots)
+    measured_[slot].residual = compressors::dense_kernels::square_sum(feedback_->residual(slot, unpacked));
 }
 
 void Exchange::join(OpenRound& round) {

@@ -20,6 +20,7 @@
 
 #include "comm/driver.h"
 #include "exchange/feedback/feedback.h"
+#include "exchange/residence.h"
 #include "exchange/round_info.h"
 #include "exchange/slots.h"
 
@@ -47,6 +48,9 @@ class Exchange {
   const SlotTable& table() const { return *table_; }
   std::span<float> flat() { return values_; }  // all slots, in the table's flat order
   std::span<float> values(Slot slot) { return std::span(values_).subspan(table_->offset(slot), table_->slots()[slot].elems()); }
+
+  // While set, the numbers given live there: each bucket fetches its values before its round, and stores them after it. Must outlive that.
+  void exchange_gradients_of(Residence* residence) { residence_ = residence; }
 
   void begin(const RoundInfo& info, uint32_t fragment = 0);
   void ready(Slot slot);  // once per slot and round
@@ -103,6 +107,7 @@ class Exchange {
   FeedbackOptions feedback_options_;
   uint64_t seed_;
   bool overlap_;
+  Residence* residence_ = nullptr;
   std::unique_ptr<Nodes> nodes_;
   std::unique_ptr<SlotTable> table_;  // rounds and feedback refer to it
   std::unique_ptr<ErrorFeedback> feedback_;

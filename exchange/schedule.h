@@ -24,8 +24,9 @@ struct StepPlan {
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  virtual std::span<float> gradients() { return exchange_.flat(); }  // of all slots, at the table's offsets; moves when it is rebuilt
-  virtual void begin_step(const StepPlan& plan) = 0;                 // gradients are zero afterwards
+  // Of all slots, at the table's offsets; moves when it is rebuilt. With a residence the gradients are there instead.
+  virtual std::span<float> gradients() { return exchange_.flat(); }
+  virtual void begin_step(const StepPlan& plan) = 0;  // gradients are zero afterwards
   virtual void gradient_ready(Slot slot) = 0;         // in the last micro-batch, as backward finishes each
   // After backward: afterwards the gradients are what the optimiser is to use, the mean over micro-batches (and ranks, when they were
   // exchanged). Throws what the exchange throws.
@@ -35,8 +36,8 @@ class Schedule {
   virtual void settle() {}                  // ends what is under way, as a new plan needs it
   virtual bool replicas_agree() const = 0;  // now: are parameters and optimiser state the same on all ranks by construction?
   virtual bool optimizer_agrees() const = 0;
-  virtual std::vector<StatePiece> agreed() { return {}; }          // what of state() is the same on all ranks at any time
-  virtual std::vector<StatePiece> state() { return agreed(); }     // of the schedule itself; after Exchange::join()
+  virtual std::vector<StatePiece> agreed() { return {}; }       // what of state() is the same on all ranks at any time
+  virtual std::vector<StatePiece> state() { return agreed(); }  // of the schedule itself; after Exchange::join()
 
   std::span<float> gradient(Slot slot) {
     return gradients().subspan(exchange_.table().offset(slot), exchange_.table().slots()[slot].elems());
@@ -44,11 +45,15 @@ class Schedule {
   Exchange& exchange() { return exchange_; }
 
  protected:
-  explicit Schedule(Exchange& exchange) : exchange_(exchange) {}
+  void zero_gradients();
+  Schedule(Exchange& exchange, Residence* residence) : exchange_(exchange), residence_(residence) {}
   Exchange& exchange_;
+  Residence* residence_;  // may be null
 };
 
-// `parameters` are the values that the optimiser changes, one span per slot; they must outlive the schedule.
-std::unique_ptr<Schedule> make_schedule(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters);
+// `parameters` are the values that the optimiser changes, one span per slot, or the residence's copies of them; all must outlive the
+// schedule.
+std::unique_ptr<Schedule> make_schedule(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters,
+                                        Residence* residence = nullptr);
 
 }  // namespace thinwire::exchange

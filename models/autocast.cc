@@ -5,19 +5,20 @@
 
 namespace thinwire::models {
 
-Autocast::Autocast()
-    : was_enabled_(at::autocast::is_autocast_enabled(at::kCPU)),
+Autocast::Autocast(c10::DeviceType device)
+    : device_(device),
+      was_enabled_(at::autocast::is_autocast_enabled(device_)),
       had_cache_(at::autocast::is_autocast_cache_enabled()),
-      dtype_before_(at::autocast::get_autocast_dtype(at::kCPU)) {
-  at::autocast::set_autocast_enabled(at::kCPU, true);
-  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+      dtype_before_(at::autocast::get_autocast_dtype(device_)) {
+  at::autocast::set_autocast_enabled(device_, true);
+  at::autocast::set_autocast_dtype(device_, at::kBFloat16);
   at::autocast::set_autocast_cache_enabled(false);
 }
 
 Autocast::~Autocast() {
   at::autocast::set_autocast_cache_enabled(had_cache_);
-  at::autocast::set_autocast_dtype(at::kCPU, dtype_before_);
-  at::autocast::set_autocast_enabled(at::kCPU, was_enabled_);
+  at::autocast::set_autocast_dtype(device_, dtype_before_);
+  at::autocast::set_autocast_enabled(device_, was_enabled_);
 }
 
 namespace {
@@ -25,8 +26,9 @@ class Bf16Model final : public Model {
  public:
   explicit Bf16Model(std::unique_ptr<Model> model) : model_(std::move(model)) {}
   const std::vector<Parameter>& parameters() const override { return model_->parameters(); }
+  void move_to(c10::Device device) override { model_->move_to(device); }
   at::Tensor logits(const at::Tensor& inputs) const override {
-    const Autocast autocast;
+    const Autocast autocast(model_->device().type());
     return model_->logits(inputs).to(at::kFloat);
   }
 

@@ -1,6 +1,7 @@
-// Matrix products and convolutions in bf16, everything else in fp32: LibTorch's autocast on the CPU.
+// Matrix products and convolutions in bf16, most else in fp32: LibTorch's autocast.
 #pragma once
-#include <ATen/core/ScalarType.h>
+#include <c10/core/DeviceType.h>
+#include <c10/core/ScalarType.h>
 
 #include <memory>
 
@@ -12,12 +13,13 @@ namespace thinwire::models {
 // be threads of one process.
 class Autocast {
  public:
-  Autocast();
+  explicit Autocast(c10::DeviceType device = c10::DeviceType::CPU);
   ~Autocast();
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
 
  private:
+  c10::DeviceType device_;
   bool was_enabled_, had_cache_;
   at::ScalarType dtype_before_;
 };

@@ -73,7 +73,13 @@ at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols, do
 
 at::Tensor Llama::ones(const std::string& name, int64_t size) { return parameters_.constant(name, {size}, 1); }
 
-at::Tensor Llama::embed(const at::Tensor& tokens) const { return at::embedding(embedding_, tokens); }
+void Llama::move_to(c10::Device device) {
+  Model::move_to(device);
+  rotary_.cos = rotary_.cos.to(device);
+  rotary_.sin = rotary_.sin.to(device);
+}
+
+at::Tensor Llama::embed(const at::Tensor& tokens) const { return at::embedding(embedding_, tokens.to(embedding_.device())); }
 at::Tensor Llama::head(const at::Tensor& hidden) const { return lm_head_(fused::rms_norm(hidden, final_norm_.weight, final_norm_.eps)); }
 
 at::Tensor Llama::logits(const at::Tensor& tokens) const {

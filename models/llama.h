@@ -40,6 +40,7 @@ class Llama : public Model {
   Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed);
 
   const std::vector<Parameter>& parameters() const override { return parameters_.all(); }
+  void move_to(c10::Device device) override;
   int64_t context() const { return context_; }                 // longest T
   at::Tensor logits(const at::Tensor& tokens) const override;  // int64 (B, T) -> (B, T, V)
 

@@ -7,7 +7,11 @@
 namespace thinwire::models {
 
 at::Tensor cross_entropy(const at::Tensor& scores, const at::Tensor& targets) {
-  return fused::cross_entropy(scores.view({-1, scores.size(-1)}), targets.view({-1}));
+  return fused::cross_entropy(scores.view({-1, scores.size(-1)}), targets.view({-1}).to(scores.device()));
+}
+
+void Model::move_to(c10::Device device) {
+  for (const auto& parameter : parameters()) parameter.value.set_data(parameter.value.detach().to(device));
 }
 
 int64_t Model::num_parameters() const {

@@ -32,6 +32,10 @@ class Model {
   at::Tensor loss(const at::Tensor& inputs, const at::Tensor& targets) const { return cross_entropy(logits(inputs), targets); }
 
   int64_t num_parameters() const;
+  c10::Device device() const { return parameters()[0].value.device(); }
+  // Parameters stay the tensors that they are, with their memory elsewhere. Before anything refers to that memory. Inputs and targets may
+  // be on the host nevertheless.
+  virtual void move_to(c10::Device device);
 };
 
 struct ModelOptions {

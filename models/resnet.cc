@@ -58,7 +58,7 @@ BasicBlock ResNet::block(const std::string& at, int64_t in, int64_t out, int64_t
 }
 
 at::Tensor ResNet::logits(const at::Tensor& images) const {
-  auto x = at::relu(gn1_(conv1_(images)));
+  auto x = at::relu(gn1_(conv1_(images.to(device()))));
   for (const auto& b : blocks_) x = b(x);
   return fc_(x.mean({2, 3})) + fc_bias_;
 }

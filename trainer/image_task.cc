@@ -43,7 +43,7 @@ Batch ImageTask::validation_batch(int64_t first, int64_t count, int64_t total) c
 
 Scores ImageTask::score(const models::Model& model, const Batch& batch) const {
   const auto scores = model.logits(batch.inputs);
-  const auto hits = scores.argmax(1).eq(batch.targets).sum().item<int64_t>();
+  const auto hits = scores.argmax(1).cpu().eq(batch.targets).sum().item<int64_t>();
   return {models::cross_entropy(scores, batch.targets).item<double>(),
           static_cast<double>(hits) / static_cast<double>(batch.targets.numel())};
 }

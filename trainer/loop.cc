@@ -72,19 +72,22 @@ Loop::StepResult Loop::train_step(int64_t step) {
   trace::Span computes(trace::Lane::compute, "step", step);
   const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step());
   schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
+  std::vector<at::Tensor> losses;
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
     parts_.armed = micro + 1 == parts_.micro_batches;
     const Batch batch = batches_.get(step, micro);
     const at::Tensor loss = parts_.model->loss(batch.inputs, batch.targets);
     loss.backward();
-    result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
+    losses.push_back(loss.detach());
   }
   parts_.armed = false;
+  for (const auto& loss : losses) result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
   result.times.forward_backward_s = computes.end();
 
   schedule.reduce();
   trace::Span update(trace::Lane::optimizer, "step", step);
-  result.grad_norm = clip_global_norm(schedule.gradients(), o.optim.clip);
+  result.grad_norm = parts_.residence ? clip_global_norm(parts_.residence->gradients(), o.optim.clip)
+                                      : clip_global_norm(schedule.gradients(), o.optim.clip);
   require_finite(result, step);
   parts_.optimizer->step(step, learning_rate(o.optim, step, o.run.steps, tokens_per_step()));
   result.times.optimizer_s = update.end();
@@ -102,13 +105,14 @@ Loop::StepResult Loop::train_step(int64_t step) {
 void Loop::require_finite(const StepResult& result, int64_t step) const {
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
   const std::string where = fmt::format("on rank {} at step {}", parts_.driver.rank(), step);
-  for (exchange::Slot slot = 0; slot < parts_.model->parameters().size(); ++slot) {
-    for (const float g : parts_.schedule->gradient(slot)) {
+  for (const auto& [name, value, decays] : parts_.model->parameters()) {
+    const auto gradient = value.grad().cpu().contiguous();
+    for (const float g : std::span(gradient.const_data_ptr<float>(), static_cast<size_t>(gradient.numel()))) {
       if (!std::isfinite(g)) {
         throw NonFiniteError(
             fmt::format("non-finite gradient of '{}' {}: {} (loss {}); a lower optim.lr, a longer optim.warmup or optim.clip "
                         "usually helps",
-                        parts_.model->parameters()[slot].name, where, g, result.loss));
+                        name, where, g, result.loss));
       }
     }
   }
@@ -177,13 +181,14 @@ bool Loop::layers_due(int64_t step) {
 void Loop::verify_replicas(int64_t step) const {
   std::vector<std::string> names;
   std::vector<uint64_t> hashes;
+  HostMemory host;
   const auto add = [&](std::string name, ConstBytes memory) {
     names.push_back(std::move(name));
     hashes.push_back(hash64(memory));
   };
   if (parts_.schedule->replicas_agree()) {
     for (const auto& [name, value, decays] : parts_.model->parameters()) {
-      add(name, {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+      add(name, host.of(value));
     }
   }
   for (const auto& piece : parts_.schedule->agreed()) add(piece.name, piece.memory);
@@ -194,9 +199,10 @@ void Loop::save(int64_t step) {
   if (step == last_saved_) return;
   trace::Span saves(trace::Lane::checkpoint, "step", step);
   auto wire_totals = ledger_.state();
+  HostMemory host;
   parts_.exchange->join();  // a failure of the exchange is none of the disk
   try {
-    parts_.store->save(step, state_at(parts_, step, wire_totals),
+    parts_.store->save(step, state_at(parts_, step, wire_totals, host),
                        {parts_.location.directory.filename(),
                         to_hex(hash64(parts_.request.resolved_yaml)),
                         parts_.request.version,

@@ -48,8 +48,8 @@ class AdamW final : public Optimizer {
       : Optimizer({"exp_avg", "exp_avg_sq"}, parameters, options.weight_decay), options_(options) {}
 
   void step(int64_t step, double lr) override {
-    const at::Tensor count = at::full({}, static_cast<double>(step), at::kFloat);
     for (const Group& group : groups_) {
+      const at::Tensor count = at::full({}, static_cast<double>(step), group.values[0].options().requires_grad(false));
       const std::vector<at::Tensor> counts(group.values.size(), count);
       at::_fused_adamw_(group.values, group.gradients(), group.memory[0], group.memory[1], {}, counts, lr, options_.betas[0],
                         options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, {}, {});
@@ -92,6 +92,12 @@ double clip_global_norm(std::span<float> gradients, double limit) {
     const auto scale = static_cast<float>(limit / norm);
     for (float& g : gradients) g *= scale;
   }
+  return norm;
+}
+
+double clip_global_norm(const at::Tensor& gradients, double limit) {
+  const double norm = at::linalg_vector_norm(gradients).item<double>();
+  if (limit > 0 && norm > limit) gradients.mul_(limit / norm);
   return norm;
 }
 

@@ -51,7 +51,9 @@ class Optimizer {
 //          Polyak's momentum and of Sutskever et al., ICML 2013
 std::unique_ptr<Optimizer> make_optimizer(const OptimOptions& options, const std::vector<models::Parameter>& parameters);
 
-// Scales the flat gradients so that their norm is at most `limit` (0: never); returns the norm before. In double, in one order.
+// Scales the flat gradients so that their norm is at most `limit` (0: never); returns the norm before. On the host in double, in one
+// order; on a device in the order and the precision of its own sums.
 double clip_global_norm(std::span<float> gradients, double limit);
+double clip_global_norm(const at::Tensor& gradients, double limit);
 
 }  // namespace thinwire::trainer

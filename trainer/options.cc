@@ -22,7 +22,7 @@ void describe(config::Section& s, RunOptions& o) {
   s.text("dir", o.dir, "where run directories are made");
   s.integer("seed", o.seed, {0, INT64_MAX}, "of initial weights, data order and every other draw");
   s.integer("steps", o.steps, {1, INT64_MAX}, "optimiser steps");
-  s.choice("device", o.device, {"auto", "cpu"}, "where the model lives");
+  s.choice("device", o.device, {"auto", "cpu", "cuda"}, "where the model lives; auto: on a GPU where each rank has one to itself");
   s.choice("precision", o.precision, {"auto", "fp32", "medium", "bf16"},
            "of matrix products; medium: factors rounded to bf16 where the CPU gains by it; bf16: autocast; auto: measured at the start");
   s.integer("threads", o.threads, {1, 1024}, "threads per rank within one operation");

@@ -7,8 +7,10 @@
 #include "exchange/planner.h"
 #include "exchange/schedule.h"
 #include "models/model.h"
+#include "trainer/device.h"
 #include "trainer/optimizer.h"
 #include "trainer/precision.h"
+#include "trainer/residence.h"
 #include "trainer/task.h"
 #include "trainer/trainer.h"
 
@@ -22,9 +24,11 @@ struct Parts {
   RunLocation location;
   int64_t micro_batches;
   std::unique_ptr<Task> task;
+  Device device;
   Precision precision;
   std::unique_ptr<models::Model> model;
   std::unique_ptr<exchange::Exchange> exchange;
+  std::unique_ptr<DeviceResidence> residence;  // null on the host
   std::unique_ptr<exchange::Schedule> schedule;
   std::unique_ptr<exchange::Planner> planner;
   std::unique_ptr<Optimizer> optimizer;
@@ -37,5 +41,6 @@ struct Parts {
 };
 
 std::vector<at::Tensor> values_of(const models::Model& model);  // its parameters, in order
+void place_gradients(Parts& parts);                             // where the exchange's table, which is new, wants them
 
 }  // namespace thinwire::trainer

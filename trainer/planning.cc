@@ -62,7 +62,7 @@ void replan(Parts& parts, int64_t step, Metrics& metrics) {
   const bool exchanged = parts.schedule->exchanged();
   if (parts.planner->is_due(exchanged)) parts.schedule->settle();
   if (!parts.planner->after_step(static_cast<uint64_t>(step), exchanged)) return;
-  exchange::point_gradients(values_of(*parts.model), *parts.schedule);
+  place_gradients(parts);
   if (parts.planner->plan().version != version) announce_plan(parts, step, metrics);
   for (const auto& [slot, why] : parts.planner->fallbacks()) {
     if (fallbacks.contains(slot)) continue;

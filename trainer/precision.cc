@@ -118,6 +118,8 @@ void set_process_precision(const std::string& used) {
 
 Precision choose_precision(comm::Driver& driver, const std::string& asked, const models::Model& model, int64_t rows) {
   if (asked != "auto") return {asked, ""};
+  const auto device = model.parameters()[0].value.device();
+  if (!device.is_cpu()) return {"bf16", "a GPU's tensor cores multiply it fastest"};
   Precision chosen;
   on_rank_zero(driver, "choosing a precision", [&] { chosen = probe(model, rows); });
   chosen.used = broadcast_text(driver, "choosing a precision", chosen.used);

@@ -1,10 +1,11 @@
 // In what precision a run multiplies matrices (run.precision). Tensors, sums, gradients and optimiser are fp32 throughout.
 //
 //   fp32     fp32 products
-//   medium   LibTorch may round the factors of fp32 products to bf16, and does where the CPU multiplies bf16 faster (AVX512-BF16, AMX):
+//   medium   on a GPU: TF32. On a CPU: LibTorch may round the factors of fp32 products to bf16, and does where the CPU multiplies bf16
+//   faster (AVX512-BF16, AMX):
 //            PyTorch's set_float32_matmul_precision("medium")
 //   bf16     autocast: products take and give bf16 (models/autocast.h)
-//   auto     whichever is fastest on rank 0, and fp32 unless another is at least 10 % faster
+//   auto     on a GPU bf16; on a CPU whichever is fastest on rank 0, and fp32 unless another is at least 10 % faster
 #pragma once
 #include "comm/driver.h"
 #include "models/model.h"

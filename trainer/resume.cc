@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "exchange/attach.h"
 #include "trainer/run_state.h"
 
 namespace thinwire::trainer {
@@ -37,12 +36,12 @@ void restore_plan(Parts& parts, const checkpoint::RunFacts& facts, const std::st
   } catch (const CorruptData& e) {
     throw CheckpointError(where + ": " + e.what());
   }
-  exchange::point_gradients(values_of(*parts.model), *parts.schedule);
+  place_gradients(parts);
 }
 }  // namespace
 
-checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals) {
-  auto state = run_state(*parts.model, *parts.optimizer, *parts.schedule, wire_totals);
+checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals, HostMemory& host) {
+  auto state = run_state(*parts.model, *parts.optimizer, *parts.schedule, wire_totals, host);
   state.numbers = {{"step", step},
                    {"data/next_sample", step * parts.options.data.global_batch},
                    {"data/hash", static_cast<int64_t>(parts.task->facts().hash)}};
@@ -64,8 +63,10 @@ Restored resume(Parts& parts) {
   const std::string where = fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string());
   refuse_other_config(facts.config, parts.config, where);
   restore_plan(parts, facts, where);  // which decides what state there is
-  auto state = state_at(parts, *step, restored.wire_totals);
+  HostMemory host;
+  auto state = state_at(parts, *step, restored.wire_totals, host);
   parts.store->load(*step, state);
+  host.store();
   if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.task->facts().hash)) {
     throw CheckpointError(
         fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *step));

@@ -15,7 +15,7 @@ struct Restored {
 // CheckpointError when the checkpoint belongs to another configuration (naming every key), other data or another world.
 Restored resume(Parts& parts);
 
-// What a checkpoint of this run at `step` holds; `wire_totals` must outlive it.
-checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals);
+// What a checkpoint of this run at `step` holds; `wire_totals` and `host` must outlive it. After a load into it, host.store().
+checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals, HostMemory& host);
 
 }  // namespace thinwire::trainer

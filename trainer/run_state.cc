@@ -6,12 +6,8 @@ namespace thinwire::trainer {
 
 using checkpoint::Scope;
 
-namespace {
-std::span<std::byte> memory_of(const at::Tensor& tensor) { return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()}; }
-}  // namespace
-
 checkpoint::State run_state(const models::Model& model, const Optimizer& optimizer, exchange::Schedule& schedule,
-                            std::array<int64_t, 4>& totals) {
+                            std::array<int64_t, 4>& totals, HostMemory& host) {
   checkpoint::State state;
   const Scope of_parameters = schedule.replicas_agree() ? Scope::replicated : Scope::per_rank;
   const Scope of_optimizer = schedule.optimizer_agrees() ? Scope::replicated : Scope::per_rank;
@@ -19,9 +15,9 @@ checkpoint::State run_state(const models::Model& model, const Optimizer& optimiz
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto& [name, value, decays] = parameters[i];
     const std::vector<int64_t> shape = value.sizes().vec();
-    state.tensors.push_back({"model/" + name, DType::f32, shape, memory_of(value), of_parameters});
+    state.tensors.push_back({"model/" + name, DType::f32, shape, host.of(value), of_parameters});
     for (const auto& [what, of_parameter] : optimizer.memory())
-      state.tensors.push_back({"optim/" + what + "/" + name, DType::f32, shape, memory_of(of_parameter[i]), of_optimizer});
+      state.tensors.push_back({"optim/" + what + "/" + name, DType::f32, shape, host.of(of_parameter[i]), of_optimizer});
   }
   const auto add = [&](const char* owner, const exchange::StatePiece& piece) {
     const auto shape = piece.slot_shaped ? parameters[piece.slot].value.sizes().vec()

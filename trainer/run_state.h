@@ -6,15 +6,17 @@
 #include "exchange/schedule.h"
 #include "models/model.h"
 #include "trainer/optimizer.h"
+#include "trainer/residence.h"
 
 namespace thinwire::trainer {
 
-// Spans into the live run: valid while its parts live. `totals` is this rank's WireLedger state.
+// Spans into the live run, or for tensors of a device into copies that `host` keeps: valid while its parts live. `totals` is this rank's
+// WireLedger state.
 //   model/<parameter>                        replicated whenever all ranks hold the same bits
 //   optim/exp_avg/..., optim/exp_avg_sq/...  likewise
 //   exchange/<piece>/<parameter>             what error feedback and sketches keep: most of it each rank's own
 //   schedule/...                             the schedule's state, replicated
 checkpoint::State run_state(const models::Model& model, const Optimizer& optimizer, exchange::Schedule& schedule,
-                            std::array<int64_t, 4>& totals);
+                            std::array<int64_t, 4>& totals, HostMemory& host);
 
 }  // namespace thinwire::trainer

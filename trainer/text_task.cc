@@ -80,7 +80,7 @@ std::string generate(const models::Model& model, int64_t context, const data::To
     const int64_t length = std::min<int64_t>(static_cast<int64_t>(tokens.size()), context);
     auto window = at::empty({1, length}, at::kLong);
     std::copy(tokens.end() - length, tokens.end(), window.data_ptr<int64_t>());
-    const auto scores = model.logits(window).select(1, length - 1).squeeze(0) / options.temperature;
+    const auto scores = model.logits(window).select(1, length - 1).squeeze(0).cpu() / options.temperature;
     const auto [best, ids] = scores.topk(std::min<int64_t>(options.top_k, scores.size(0)));
     const auto probabilities = best.softmax(0);
     double left = draw.uniform(static_cast<uint64_t>(i));

@@ -24,6 +24,11 @@ std::vector<at::Tensor> values_of(const models::Model& model) {
   return values;
 }
 
+void place_gradients(Parts& parts) {
+  if (parts.residence) return parts.residence->lay_out(parts.exchange->table());
+  exchange::point_gradients(values_of(*parts.model), *parts.schedule);
+}
+
 namespace {
 
 IfOccupied if_occupied(const RunRequest& request) {
@@ -61,6 +66,7 @@ void write_run_files(const Parts& parts, const comm::Transport& transport, const
                                                                            {"world", parts.driver.size()},
                                                                            {"transport", transport.name()},
                                                                            {"params", parts.model->num_parameters()},
+                                                                           {"device", parts.device.description},
                                                                            {"precision", parts.precision.used},
                                                                            {"config_hash", to_hex(hash64(request.resolved_yaml))},
                                                                            {"data_hash", to_hex(parts.task->facts().hash)}}
@@ -136,6 +142,7 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   log::info("run        {}", parts.location.directory.string());
   log::info("ranks      {} over {}; threads each: {}", world, transport.name(), o.run.threads);
   log::info("model      {} with {} parameters, {}", o.model.type, with_thousands(parts.model->num_parameters()), task.input);
+  log::info("device     {}", parts.device.description);
   log::info("precision  {}{}", parts.precision.used, parts.precision.reason.empty() ? "" : " (auto: " + parts.precision.reason + ")");
   log::info("data       {}", task.description);
   log::info("batch      {} {} = {} (ranks) x {} (micro-batches) x {} ({}); {} {} per step", o.data.global_batch, task.samples, world,
@@ -162,7 +169,14 @@ std::vector<int> nodes_of(const std::vector<std::string>& hosts) {
   return nodes;
 }
 
-// What auto has become is compared on resume: another choice would be another trajectory.
+// What auto has become is compared on resume, here and below: another choice would be another trajectory.
+void set_device(Parts& parts, models::Model& model, const std::vector<std::string>& hosts) {
+  parts.device = choose_device(parts.driver, parts.options.run.device, hosts);
+  if (parts.device.at.is_cpu()) return;
+  parts.config["run.device"] = "cuda";
+  model.move_to(parts.device.at);
+}
+
 void set_precision(Parts& parts, std::unique_ptr<models::Model> model) {
   const int64_t rows = parts.options.data.micro_batch * parts.task->facts().sample_tokens;
   parts.precision = choose_precision(parts.driver, parts.options.run.precision, *model, rows);
@@ -170,7 +184,18 @@ void set_precision(Parts& parts, std::unique_ptr<models::Model> model) {
   parts.model = apply_precision(parts.precision, std::move(model));
 }
 
-void build(Parts& parts) {
+// The schedule works on host memory: on the parameters themselves, or on the residence's copies of them.
+void build_schedule(Parts& parts) {
+  const auto& exchange = parts.options.exchange;
+  auto values = values_of(*parts.model);
+  if (!parts.device.at.is_cpu()) parts.residence = std::make_unique<DeviceResidence>(values, parts.exchange->table());
+  parts.schedule = exchange::make_schedule(exchange, *parts.exchange, parts.residence ? parts.residence->copies() : spans_of(*parts.model),
+                                           parts.residence.get());
+  place_gradients(parts);
+  exchange::hook_gradients(values, *parts.schedule, parts.armed);
+}
+
+void build(Parts& parts, const std::vector<std::string>& hosts) {
   const Options& options = parts.options;
   const auto seed = static_cast<uint64_t>(options.run.seed);
   parts.task = make_task(options);
@@ -178,14 +203,14 @@ void build(Parts& parts) {
   auto slots = slots_of(*model, options);
   exchange::SlotTable table(slots, options.exchange.bucket_bytes);
   require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
+  set_device(parts, *model, hosts);
   set_precision(parts, std::move(model));
   parts.exchange =
       std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed,
-                                           options.exchange.hierarchy == "node" ? nodes_of(host_names(parts.driver)) : std::vector<int>());
+                                           options.exchange.hierarchy == "node" ? nodes_of(hosts) : std::vector<int>());
   parts.planner =
       std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
-  parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
-  exchange::attach(values_of(*parts.model), *parts.schedule, parts.armed);
+  build_schedule(parts);
   parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
   parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver);
 }
@@ -200,13 +225,13 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
   Parts parts(options, request, driver);
   parts.micro_batches = micro_batches_per_rank(options.data, driver.size());
   parts.location = agree_on_location(driver, options, request);
-  build(parts);
+  const auto hosts = host_names(driver);
+  build(parts, hosts);
   RunLock lock;
   if (parts.location.may_resume)
     on_rank_zero(driver, "locking the run directory", [&] { lock = lock_former_run(parts.location.directory); });
   const Restored restored = resume(parts);
 
-  const auto hosts = host_names(driver);
   on_rank_zero(driver, "preparing the run directory", [&] {
     lock = prepare_directory(parts.location.directory, if_occupied(request), std::move(lock));
     write_run_files(parts, transport, hosts);

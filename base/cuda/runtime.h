@@ -23,7 +23,7 @@ struct DeviceError : Error {
 class Runtime {
  public:
   virtual ~Runtime() = default;
-  virtual int num_devices() = 0;  // 0 also where no driver is installed
+  virtual int num_devices() = 0;                 // 0 also where no driver is installed
   virtual std::string describe(int device) = 0;  // "NVIDIA H100 80GB HBM3, sm_90, 79.1 GiB"
   virtual void use(int device) = 0;              // on this thread, for all calls that follow
 

@@ -6,7 +6,7 @@ namespace thinwire::exchange {
 
 class EveryStep : public Schedule {
  public:
-  explicit EveryStep(Exchange& exchange) : Schedule(exchange) {}
+  explicit EveryStep(Exchange& exchange, Residence* residence = nullptr);
   void begin_step(const StepPlan& plan) override;
   void gradient_ready(Slot slot) override;
   void reduce() override;

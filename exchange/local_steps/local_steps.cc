@@ -4,8 +4,8 @@
 
 namespace thinwire::exchange {
 
-LocalSteps::LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters)
-    : Schedule(exchange),
+LocalSteps::LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters, Residence* residence)
+    : Schedule(exchange, residence),
       outer_(options.outer),
       every_(static_cast<uint64_t>(options.every)),
       delay_(static_cast<uint64_t>(options.delay)),
@@ -13,8 +13,10 @@ LocalSteps::LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::
       begun_(exchange.table().num_fragments(), 0) {
   check(parameters_.size() == exchange.table().slots().size(), "there is one parameter per slot");
   check(delay_ <= every_ && begun_.size() <= every_, "a fragment has one round at a time");
-  if (delay_ > 0) gradients_.resize(exchange.table().total_elems());
-  for (const auto& parameter : parameters_) {
+  if (delay_ > 0 && residence_ == nullptr) gradients_.resize(exchange.table().total_elems());
+  for (Slot slot = 0; slot < parameters_.size(); ++slot) {
+    if (residence_ != nullptr) residence_->fetch_parameters(slot);
+    const auto parameter = parameters_[slot];
     anchors_.emplace_back(parameter.begin(), parameter.end());
     if (outer_.name == "nesterov") momenta_.emplace_back(parameter.size(), 0.0f);
     if (delay_ > 0) departed_.emplace_back(parameter.begin(), parameter.end());
@@ -25,12 +27,13 @@ std::span<float> LocalSteps::gradients() { return delay_ > 0 ? std::span(gradien
 
 void LocalSteps::begin_step(const StepPlan& plan) {
   plan_ = plan;
-  std::ranges::fill(gradients(), 0.0f);
+  zero_gradients();
 }
 
 void LocalSteps::reduce() {
   if (plan_.micro_batches == 1) return;
   const float scale = 1.0f / static_cast<float>(plan_.micro_batches);
+  if (residence_ != nullptr) return residence_->scale_gradients(scale);
   for (float& g : gradients()) g *= scale;
 }
 
@@ -60,6 +63,7 @@ void LocalSteps::begin_round(uint32_t fragment) {
   exchange_.begin({plan_.step, 1.0f, plan_.dense}, fragment);
   for (Slot slot = static_cast<Slot>(parameters_.size()); slot-- > 0;) {  // in the order in which buckets fill
     if (exchange_.table().slots()[slot].fragment != fragment) continue;
+    if (residence_ != nullptr) residence_->fetch_parameters(slot);
     const auto drift = exchange_.values(slot);
     for (size_t i = 0; i < drift.size(); ++i) drift[i] = anchors_[slot][i] - parameters_[slot][i];
     if (delay_ > 0) std::ranges::copy(parameters_[slot], departed_[slot].begin());
@@ -91,13 +95,20 @@ void LocalSteps::apply_outer(Slot slot) {
     }
     anchor[i] -= lr * update;
   }
+  follow_anchor(slot);
+}
+
+void LocalSteps::follow_anchor(Slot slot) {
   const auto parameter = parameters_[slot];
+  const auto& anchor = anchors_[slot];
   const bool has_gone_on = delay_ > 0 && plan_.step > static_cast<uint64_t>(begun_[exchange_.table().slots()[slot].fragment]);
-  if (!has_gone_on) {  // the same bits on all ranks, which the sum below would not give
+  if (has_gone_on) {
+    if (residence_ != nullptr) residence_->fetch_parameters(slot);
+    for (size_t i = 0; i < parameter.size(); ++i) parameter[i] += anchor[i] - departed_[slot][i];
+  } else {  // the same bits on all ranks, which the sum above would not give
     std::ranges::copy(anchor, parameter.begin());
-    return;
   }
-  for (size_t i = 0; i < parameter.size(); ++i) parameter[i] += anchor[i] - departed_[slot][i];
+  if (residence_ != nullptr) residence_->store_parameters(slot);
 }
 
 bool LocalSteps::replicas_agree() const {
@@ -109,8 +120,7 @@ std::vector<StatePiece> LocalSteps::agreed() {
   for (Slot slot = 0; slot < parameters_.size(); ++slot) {
     const std::string& name = exchange_.table().slots()[slot].name;
     const auto add = [&](const char* what, std::vector<float>& values) {
-      pieces.push_back(
-          {.name = what + name, .slot = slot, .same_on_all_ranks = true, .memory = std::as_writable_bytes(std::span(values))});
+      pieces.push_back({.name = what + name, .slot = slot, .same_on_all_ranks = true, .memory = std::as_writable_bytes(std::span(values))});
     };
     add("anchor/", anchors_[slot]);
     if (!momenta_.empty()) add("outer_momentum/", momenta_[slot]);
@@ -124,10 +134,8 @@ std::vector<StatePiece> LocalSteps::state() {
   for (Slot slot = 0; slot < parameters_.size(); ++slot) {
     const std::string& name = exchange_.table().slots()[slot].name;
     pieces.push_back({.name = "departed/" + name, .slot = slot, .memory = std::as_writable_bytes(std::span(departed_[slot]))});
-    pieces.push_back({.name = "arrived/" + name,
-                      .slot = slot,
-                      .same_on_all_ranks = true,
-                      .memory = std::as_writable_bytes(exchange_.values(slot))});
+    pieces.push_back(
+        {.name = "arrived/" + name, .slot = slot, .same_on_all_ranks = true, .memory = std::as_writable_bytes(exchange_.values(slot))});
   }
   pieces.push_back({.name = "rounds_under_way",
                     .slot_shaped = false,

@@ -6,8 +6,8 @@
 // outer sgd:      outer(d) = lr d                                   SparseLoCo (arXiv 2508.15706), with top-k and EF14
 // outer nesterov: m = mu m + d; outer(d) = lr (d + mu m)            DiLoCo (arXiv 2311.08105)
 //
-// With a delay of D > 0 steps training goes on while the round is on the wire (Streaming DiLoCo, arXiv 2501.18512, section 2.2): the mean is
-// applied D steps later, and what the rank has done meanwhile stays on top of it. With s the step that began the round:
+// With a delay of D > 0 steps training goes on while the round is on the wire (Streaming DiLoCo, arXiv 2501.18512, section 2.2): the mean
+// is applied D steps later, and what the rank has done meanwhile stays on top of it. With s the step that began the round:
 //
 //   at s + D:   anchor -= outer(mean);   theta_r += anchor - theta_r(s)
 //
@@ -23,7 +23,7 @@ namespace thinwire::exchange {
 
 class LocalSteps : public Schedule {
  public:
-  LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters);
+  LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters, Residence* residence = nullptr);
   std::span<float> gradients() override;
   void begin_step(const StepPlan& plan) override;
   void gradient_ready(Slot) override {}
@@ -41,12 +41,13 @@ class LocalSteps : public Schedule {
   void begin_round(uint32_t fragment);
   void end_round(uint32_t fragment);
   void apply_outer(Slot slot);
+  void follow_anchor(Slot slot);
 
   OuterOptions outer_;
   uint64_t every_, delay_;
   std::vector<std::span<float>> parameters_;
   std::vector<std::vector<float>> anchors_, momenta_;  // momenta_ only for nesterov
-  std::vector<float> gradients_;                       // with a delay: the exchange's own array is on the wire meanwhile
+  std::vector<float> gradients_;                       // with a delay: the exchange's own array is on the wire meanwhile; no residence
   std::vector<std::vector<float>> departed_;           // with a delay: theta_r(s)
   std::vector<int64_t> begun_;                         // by fragment: the step that began the round under way, 0 when there is none
   StepPlan plan_;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "models/fused/attention_kernels.h"
+#include "models/fused/composed.h"
 #include "models/fused/plain.h"
 
 namespace thinwire::models::fused {
@@ -68,6 +69,7 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
   check(q.dim() == 4 && k.sizes() == v.sizes() && k.size(0) == q.size(0) && k.size(1) == q.size(1) && k.size(3) == q.size(3) &&
             q.size(2) % k.size(2) == 0,
         "q (B, T, H, d) and k, v (B, T, K, d) belong together, and K divides H");
+  if (!q.is_cpu()) return composed::causal_attention(q, k, v);
   return AttentionFunction::apply(plain(q), plain(k), plain(v));
 }
 

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "base/check.h"
+#include "models/fused/composed.h"
 #include "models/fused/kernels.h"
 #include "models/fused/plain.h"
 
@@ -177,23 +178,32 @@ class CrossEntropyFunction : public torch::autograd::Function<CrossEntropyFuncti
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) { return norm_of(x, std::nullopt, weight, eps).normed; }
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) { return with_norm(x, weight, eps).normed; }
 
-Stream with_norm(const at::Tensor& x, const at::Tensor& weight, double eps) { return norm_of(x, std::nullopt, weight, eps); }
+Stream with_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (!x.is_cpu()) return {x, composed::rms_norm(x, weight, eps)};
+  return norm_of(x, std::nullopt, weight, eps);
+}
 
 Stream sum_with_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps) {
+  if (!x.is_cpu()) return with_norm(x + delta, weight, eps);
   return norm_of(x, plain(delta), weight, eps);
 }
 
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return SwigluFunction::apply(plain(gate), plain(up)); }
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+  if (!gate.is_cpu()) return composed::swiglu(gate, up);
+  return SwigluFunction::apply(plain(gate), plain(up));
+}
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   check(x.dim() == 4 && x.size(3) % 2 == 0 && cos.size(0) >= x.size(1) && cos.size(1) == x.size(3), "the tables fit (B, T, H, d)");
+  if (!x.is_cpu()) return composed::rotate(x, cos, sin);
   return RotateFunction::apply(plain(x), plain(cos), plain(sin));
 }
 
 at::Tensor cross_entropy(const at::Tensor& scores, const at::Tensor& targets) {
   check(scores.dim() == 2 && targets.dim() == 1 && scores.size(0) == targets.size(0), "there is one target per row of scores");
+  if (!scores.is_cpu()) return composed::cross_entropy(scores, targets);
   const auto plain_scores = plain(scores), plain_targets = targets.contiguous();
   if (at::GradMode::is_enabled() && scores.requires_grad()) return CrossEntropyFunction::apply(plain_scores, plain_targets);
   return mean_loss(plain_scores, plain_targets, {});

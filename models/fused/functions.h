@@ -2,7 +2,8 @@
 // composition of LibTorch's operations in its comment does, up to rounding; the same bits whatever the threads and the vectors of the CPU
 // (reference.h defines them).
 //
-// Tensors are fp32 on the CPU; others are converted. None has a second derivative: backward with create_graph throws std::logic_error.
+// On the CPU tensors are fp32; others are converted. Elsewhere the composition itself runs (composed.h). On the CPU none has a second
+// derivative: backward with create_graph throws std::logic_error.
 #pragma once
 #include <ATen/core/Tensor.h>
 
