@@ -121,10 +121,21 @@ class Torch(unittest.TestCase):
             torch_flaw() { :; }; check_torch_space() { :; }; uname() { echo x86_64; }
             mkdir -p "$torch_home/half"
             find_torch; find_torch; ls -A "$torch_home"; cat build/log/torch.log\n"""
-        code, output = bash(script, XDG_CACHE_HOME=self.folder)
+        code, output = bash(script, XDG_CACHE_HOME=self.folder, THINWIRE_CUDA="OFF")
         self.assertEqual(code, 0, output)
         self.assertEqual(output.splitlines()[-3:], [".complete", "lib", "unpacked"])
         self.assertEqual(output.count("installing into"), 2, output)  # begun and done, once
+
+    def test_cuda_libraries_come_on_top_where_they_are_wanted(self):
+        script = """torch_of_python() { return 1; }
+            unpack_torch() { mkdir -p "$torch_home/lib/python3.11/site-packages/torch"; }
+            unpack_torch_cuda() { mkdir "$torch_home/cuda"; }
+            torch_flaw() { :; }; check_torch_space() { :; }; uname() { echo x86_64; }
+            THINWIRE_CUDA=OFF find_torch; ls -A "$torch_home"; THINWIRE_CUDA=ON find_torch; find_torch; ls -A "$torch_home"\n"""
+        code, output = bash(script, XDG_CACHE_HOME=self.folder, THINWIRE_CUDA="ON")
+        self.assertEqual(code, 0, output)
+        listed = [line for line in output.splitlines() if not line.startswith("[")]
+        self.assertEqual(listed, [".complete", "lib", ".complete", ".complete-cuda", "cuda", "lib"], output)
 
 
 FAKE_FUZZER = r'''

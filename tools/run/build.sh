@@ -9,7 +9,7 @@ build() {
   install_packages
   find_torch
   # -U: what was found under another prefix must not be remembered.
-  configure release -U 'THINWIRE_TORCH_*' -U THINWIRE_C10_LIBRARY -D "THINWIRE_TORCH_PREFIX=$torch_prefix"
+  configure release -U 'THINWIRE_TORCH_*' -U THINWIRE_C10_LIBRARY -D "THINWIRE_TORCH_PREFIX=$torch_prefix" -D "THINWIRE_CUDA=${THINWIRE_CUDA:-AUTO}"
   compile release "$@"
 }
 

@@ -4,7 +4,8 @@
 
 torch_series=2.11
 torch_home=${XDG_CACHE_HOME:-${HOME:-$(cd ~ && pwd)}/.cache}/thinwire/torch-2.11.0-cpu
-torch_space_kib=$((2500 * 1024))  # the wheel while it is fetched, and what it unpacks to
+torch_space_kib=$((2500 * 1024))       # the wheel while it is fetched, and what it unpacks to
+torch_cuda_space_kib=$((6000 * 1024))  # likewise, of the CUDA libraries
 
 # Sets torch_prefix to a folder with include/ and lib/.
 find_torch() {
@@ -14,7 +15,10 @@ find_torch() {
   elif torch_prefix=$(torch_of_python); then
     say setup "LibTorch: $torch_prefix (already installed for Python)"
   else
-    [ -e "$torch_home/.complete" ] || install_torch
+    [ -e "$torch_home/.complete" ] || install_torch .complete "LibTorch: installing into $torch_home (520 MB to fetch)" "$torch_space_kib" unpack_torch
+    if wants_cuda && [ ! -e "$torch_home/.complete-cuda" ]; then
+      install_torch .complete-cuda "LibTorch: installing CUDA's libraries into $torch_home (1.5 GB to fetch)" "$torch_cuda_space_kib" unpack_torch_cuda
+    fi
     torch_prefix=$(echo "$torch_home"/lib/python3.*/site-packages/torch)
     local flaw
     flaw=$(torch_flaw "$torch_prefix")
@@ -63,22 +67,33 @@ print(spec.submodule_search_locations[0] if spec and spec.submodule_search_locat
   return 1
 }
 
-# The stamp is written last: an installation that was interrupted has none and is begun again. The lock keeps two checkouts apart.
+# As CMake's option of that name: ON, OFF, or by what is here.
+wants_cuda() {
+  case ${THINWIRE_CUDA:-AUTO} in
+    ON) return 0 ;;
+    OFF) return 1 ;;
+    AUTO) [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1 ;;
+    *) fail 2 setup "THINWIRE_CUDA=$THINWIRE_CUDA is none of ON, OFF and AUTO" ;;
+  esac
+}
+
+# install_torch STAMP TITLE SPACE_KIB UNPACK: the stamp is written last: an installation that was interrupted has none and is begun again.
+# The lock keeps two checkouts apart.
 install_torch() {
   [ "$(uname -m)" = x86_64 ] ||
     fail 2 setup "no LibTorch wheel is pinned for $(uname -m): set THINWIRE_TORCH_PREFIX to the site-packages/torch of a torch $torch_series wheel"
   mkdir -p "$(dirname "$torch_home")"
-  local lock python
+  local stamp=$1 title=$2 space_kib=$3 unpack=$4 lock python
   exec {lock}>"$torch_home.lock"
   if ! flock -n "$lock"; then
     say setup "LibTorch: waiting for another installation to end"
     flock "$lock"
   fi
-  if [ ! -e "$torch_home/.complete" ]; then
-    check_torch_space "$(dirname "$torch_home")"
+  if [ ! -e "$torch_home/$stamp" ]; then
+    check_torch_space "$(dirname "$torch_home")" "$space_kib"
     python=$(python_for_wheels)
-    run_logged setup "LibTorch: installing into $torch_home (520 MB to fetch)" build/log/torch.log unpack_torch "$python"
-    touch "$torch_home/.complete"
+    run_logged setup "$title" "build/log/torch${stamp#.complete}.log" "$unpack" "$python"
+    touch "$torch_home/$stamp"
   fi
   exec {lock}>&-
 }
@@ -86,8 +101,8 @@ install_torch() {
 check_torch_space() {
   local free_kib
   free_kib=$(df -Pk "$1" | awk 'NR == 2 { print $4 }')
-  ((free_kib >= torch_space_kib)) ||
-    fail 1 setup "LibTorch needs $((torch_space_kib / 1024)) MiB, $1 has $((free_kib / 1024)) MiB. Free some, or set XDG_CACHE_HOME to a larger disk"
+  ((free_kib >= $2)) ||
+    fail 1 setup "LibTorch needs $(($2 / 1024)) MiB, $1 has $((free_kib / 1024)) MiB. Free some, or set XDG_CACHE_HOME to a larger disk"
 }
 
 python_for_wheels() {
@@ -103,8 +118,14 @@ python_for_wheels() {
 
 # pip unpacks the wheel beside its destination: the system's temporary folder is often too small for it.
 unpack_torch() {
-  rm -rf "$torch_home" && "$1" -m venv "$torch_home" && mkdir "$torch_home/tmp" &&
+  rm -rf "$torch_home" && "$1" -m venv "$torch_home" && unpack_wheels torch-requirements.txt
+}
+
+unpack_torch_cuda() { unpack_wheels torch-cuda-requirements.txt; }
+
+unpack_wheels() {
+  rm -rf "$torch_home/tmp" && mkdir "$torch_home/tmp" &&
     TMPDIR=$torch_home/tmp "$torch_home/bin/python" -m pip install --no-input --disable-pip-version-check --progress-bar off \
-      --no-cache-dir --only-binary=:all: --no-deps --require-hashes -r tools/run/torch-requirements.txt &&
+      --no-cache-dir --only-binary=:all: --no-deps --require-hashes -r "tools/run/$1" &&
     rm -rf "$torch_home/tmp"
 }
