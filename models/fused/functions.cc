@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "models/fused/composed.h"
+#include "models/fused/device.h"
 #include "models/fused/kernels.h"
 #include "models/fused/plain.h"
 
@@ -181,23 +182,23 @@ class CrossEntropyFunction : public torch::autograd::Function<CrossEntropyFuncti
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) { return with_norm(x, weight, eps).normed; }
 
 Stream with_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (!x.is_cpu()) return {x, composed::rms_norm(x, weight, eps)};
+  if (!x.is_cpu()) return device::with_norm(x, weight, eps);
   return norm_of(x, std::nullopt, weight, eps);
 }
 
 Stream sum_with_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight, double eps) {
-  if (!x.is_cpu()) return with_norm(x + delta, weight, eps);
+  if (!x.is_cpu()) return device::sum_with_norm(x, delta, weight, eps);
   return norm_of(x, plain(delta), weight, eps);
 }
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
-  if (!gate.is_cpu()) return composed::swiglu(gate, up);
+  if (!gate.is_cpu()) return device::swiglu(gate, up);
   return SwigluFunction::apply(plain(gate), plain(up));
 }
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   check(x.dim() == 4 && x.size(3) % 2 == 0 && cos.size(0) >= x.size(1) && cos.size(1) == x.size(3), "the tables fit (B, T, H, d)");
-  if (!x.is_cpu()) return composed::rotate(x, cos, sin);
+  if (!x.is_cpu()) return device::rotate(x, cos, sin);
   return RotateFunction::apply(plain(x), plain(cos), plain(sin));
 }
 

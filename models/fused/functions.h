@@ -2,8 +2,8 @@
 // composition of LibTorch's operations in its comment does, up to rounding; the same bits whatever the threads and the vectors of the CPU
 // (reference.h defines them).
 //
-// On the CPU tensors are fp32; others are converted. Elsewhere the composition itself runs (composed.h). On the CPU none has a second
-// derivative: backward with create_graph throws std::logic_error.
+// On the CPU tensors are fp32; others are converted. For those of a GPU see device.h and composed.h. None has a second derivative: backward
+// with create_graph throws std::logic_error, but for what is composed of LibTorch's operations.
 #pragma once
 #include <ATen/core/Tensor.h>
 

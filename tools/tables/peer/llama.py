@@ -32,9 +32,9 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    def __init__(self, d_model):
+    def __init__(self, d_model, ffn=None):
         super().__init__()
-        ffn = (8 * d_model // 3 + 31) // 32 * 32
+        ffn = ffn or (8 * d_model // 3 + 31) // 32 * 32
         self.gate_proj, self.up_proj = (nn.Linear(d_model, ffn, bias=False) for _ in range(2))
         self.down_proj = nn.Linear(ffn, d_model, bias=False)
 
