@@ -34,7 +34,8 @@ if(THINWIRE_HAS_CUDA)
     CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
     POSITION_INDEPENDENT_CODE ON)
   target_include_directories(thinwire_cuda PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(thinwire_cuda PRIVATE CUDA::cudart)
+  target_link_libraries(thinwire_cuda PRIVATE CUDA::cudart PkgConfig::xxhash fmt::fmt)
+  target_link_options(thinwire_cuda PRIVATE -Wl,-z,defs)  # what is missing is missed here, not on the machine with the GPU
   # As for the host (CMakeLists.txt): no contraction, so that kernels give the reference's bits. Relaxed constexpr: kernels call the
   # reference's own constexpr functions.
   target_compile_options(thinwire_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr -lineinfo>)
