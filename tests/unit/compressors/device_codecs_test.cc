@@ -87,6 +87,13 @@ std::string name_of(const ::testing::TestParamInfo<Case>& info) { return test_na
 INSTANTIATE_TEST_SUITE_P(Hosted, DeviceConformance, ::testing::ValuesIn(hosted_cases()), name_of);
 INSTANTIATE_TEST_SUITE_P(Gpu, DeviceConformance, ::testing::ValuesIn(gpu_cases()), name_of);
 
+// A machine without a GPU is one thing, a module that is broken another: skipping must not hide it.
+TEST(CudaModule, LoadsWhereItStandsBesideTheProgram) {
+  const std::string why = cuda::why_unavailable();
+  EXPECT_EQ(why.find("cannot be loaded"), std::string::npos) << why;
+  EXPECT_EQ(why.find("another build"), std::string::npos) << why;
+}
+
 TEST_P(DeviceConformance, GivesTheHostsBytesOfInputsThatHurt) {
   for (const size_t elems : awkward_sizes()) {
     for (const Input& input : hurtful_inputs(elems)) {
