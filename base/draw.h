@@ -1,7 +1,8 @@
 // Counter-based random numbers: a draw is a pure function of (seed, stream, index), so nothing needs saving on a checkpoint,
 // any rank can compute any other rank's draw, and the order of evaluation does not matter.
 //
-// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC'11). Thread-safe: immutable values.
+// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC'11). Thread-safe: immutable values. The
+// generator is constexpr, so that kernels on a device run these very lines.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -9,7 +10,18 @@
 
 namespace thinwire {
 
-std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
+  constexpr uint64_t kMul0 = 0xD2511F53, kMul1 = 0xCD9E8D57;  // multipliers and Weyl steps of the paper's table 2
+  constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = kMul0 * c[0], p1 = kMul1 * c[2];
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1), static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1],
+         static_cast<uint32_t>(p0)};
+    k[0] += kWeyl0;
+    k[1] += kWeyl1;
+  }
+  return c;
+}
 
 class Draw {
  public:

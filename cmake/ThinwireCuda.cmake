@@ -22,8 +22,10 @@ if(THINWIRE_HAS_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES 80 90)  # Ampere and Hopper; later ones run sm_90's PTX
   endif()
   enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 20)  # after enable_language: its own trial does not know the flag yet
+  # After enable_language, whose own trial is content with less; the flag, because CMake 3.25 does not know that nvcc has C++20.
+  set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   find_package(CUDAToolkit REQUIRED)
   add_library(thinwire_cuda MODULE)
   set_target_properties(thinwire_cuda PROPERTIES
@@ -32,9 +34,11 @@ if(THINWIRE_HAS_CUDA)
     CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
     POSITION_INDEPENDENT_CODE ON)
   target_include_directories(thinwire_cuda PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(thinwire_cuda PRIVATE CUDA::cudart)
-  # As for the host (CMakeLists.txt): no contraction, so that kernels give the reference's bits.
-  target_compile_options(thinwire_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -lineinfo>)
+  target_link_libraries(thinwire_cuda PRIVATE CUDA::cudart PkgConfig::xxhash fmt::fmt)
+  target_link_options(thinwire_cuda PRIVATE -Wl,-z,defs)  # what is missing is missed here, not on the machine with the GPU
+  # As for the host (CMakeLists.txt): no contraction, so that kernels give the reference's bits. Relaxed constexpr: kernels call the
+  # reference's own constexpr functions.
+  target_compile_options(thinwire_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr -lineinfo>)
 endif()
 
 function(thinwire_cuda_sources)

@@ -16,7 +16,7 @@ void accumulate(const In& in, size_t begin, std::span<float> a);
 
 // What of a finite element is left beside a finite value: a - decoded, at most the largest fp32, since an infinite residual would never
 // leave.
-inline float left_of(float a, float decoded) {
+constexpr float left_of(float a, float decoded) {
   constexpr float kLargest = std::numeric_limits<float>::max();
   return std::clamp(a - decoded, -kLargest, kLargest);
 }

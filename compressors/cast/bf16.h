@@ -15,11 +15,11 @@ struct Bf16Cast {
   using Wire = uint16_t;
   static constexpr Wire kExponent = 0x7f80;
   // Rounding up from the last binade gives infinity, which no peer would accept; one less is the largest finite value.
-  static Wire to_wire(float value) {
+  static constexpr Wire to_wire(float value) {
     const uint16_t rounded = to_bf16(value);
     return (rounded & 0x7fff) == 0x7f80 ? static_cast<uint16_t>(rounded - 1) : rounded;
   }
-  static float from_wire(Wire wire) { return from_bf16(wire); }
+  static constexpr float from_wire(Wire wire) { return from_bf16(wire); }
 };
 using Bf16Codec = CastCodec<Bf16Cast>;
 

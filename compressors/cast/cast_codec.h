@@ -15,10 +15,12 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "compressors/codec.h"
+#include "compressors/device_codec.h"
 #include "compressors/guards.h"
 
 namespace thinwire::compressors {
+
+struct CastOnDevice {};  // the parts of the CUDA module are named like the codecs (cast.cu, fp16.cu)
 
 template <class Cast>
 class CastCodec final : public Codec {
@@ -68,6 +70,8 @@ class CastCodec final : public Codec {
       for (size_t i = begin; i < end; ++i) out[i] += weight * Cast::from_wire(wire_at(wires, i));
     });
   }
+
+  std::unique_ptr<DeviceCodec> on_device() const override { return make_on_device(std::string(Cast::kName), CastOnDevice()); }
 
  private:
   using Wire = typename Cast::Wire;

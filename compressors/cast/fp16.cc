@@ -4,6 +4,7 @@
 #include <span>
 
 #include "base/check.h"
+#include "compressors/cast/cast_codec.h"
 #include "compressors/guards.h"
 #include "compressors/values/value_coding.h"
 
@@ -75,5 +76,7 @@ void Fp16Codec::decode_add(Layer layer, ConstBytes payload, float weight, float*
     for (size_t i = 0; i < count; ++i) out[begin + i] += weight * values[i];
   });
 }
+
+std::unique_ptr<DeviceCodec> Fp16Codec::on_device() const { return make_on_device("fp16", CastOnDevice()); }
 
 }  // namespace thinwire::compressors

@@ -12,8 +12,8 @@ struct Fp32Cast {
   static constexpr double kDelta = 1, kErrorFloor = 0;
   using Wire = uint32_t;
   static constexpr Wire kExponent = 0x7f800000;
-  static Wire to_wire(float value) { return std::bit_cast<Wire>(value); }
-  static float from_wire(Wire wire) { return std::bit_cast<float>(wire); }
+  static constexpr Wire to_wire(float value) { return std::bit_cast<Wire>(value); }
+  static constexpr float from_wire(Wire wire) { return std::bit_cast<float>(wire); }
 };
 using NoneCodec = CastCodec<Fp32Cast>;
 

@@ -19,21 +19,21 @@ struct Grid {
   double low = 0, zero = 0, unit = 0, per_unit = 0;
   int count = 0;  // levels are below this
 
-  static Grid between(float min, float max, int bits) {
+  static constexpr Grid between(float min, float max, int bits) {
     const double top = (1 << bits) - 1, range = static_cast<double>(max) - min;
     return {.low = min, .zero = 0, .unit = range / top, .per_unit = range > 0 ? top / range : 0, .count = 1 << bits};
   }
-  static Grid around_zero(float scale, int bits) {
+  static constexpr Grid around_zero(float scale, int bits) {
     const double most = (1 << (bits - 1)) - 1;
     return {.low = 0, .zero = most, .unit = scale / most, .per_unit = scale > 0 ? most / scale : 0, .count = 1 << bits};
   }
 
-  uint8_t level(float a, double dither) const { return static_cast<uint8_t>((a - low) * per_unit + (zero + dither)); }
-  float value(uint8_t level) const { return static_cast<float>((level - zero) * unit + low); }
+  constexpr uint8_t level(float a, double dither) const { return static_cast<uint8_t>((a - low) * per_unit + (zero + dither)); }
+  constexpr float value(uint8_t level) const { return static_cast<float>((level - zero) * unit + low); }
 };
 
 // 16 random bits as a dither: the midpoints of 2^16 equal parts of (0, 1). Rounding is unbiased up to 2^-17 of a unit, and what lies on a
 // level stays there although its position is rounded.
-inline double dither_of(uint16_t draw) { return (draw + 0.5) * 0x1p-16; }
+constexpr double dither_of(uint16_t draw) { return (draw + 0.5) * 0x1p-16; }
 
 }  // namespace thinwire::compressors

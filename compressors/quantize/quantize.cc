@@ -10,6 +10,7 @@
 #include "compressors/dense_kernels.h"
 #include "compressors/entropy/entropy_coded.h"
 #include "compressors/guards.h"
+#include "compressors/quantize/device.h"
 #include "compressors/quantize/kernels.h"
 #include "compressors/quantize/levels.h"
 
@@ -187,6 +188,13 @@ void QuantizeCodec::decode_add(Layer layer, ConstBytes payload, float weight, fl
     check(unpack(block + header_bytes(), bits_, levels), "the block was validated");
     kernels::add_values(read_header(block), levels, weight, out + begin);
   });
+}
+
+std::unique_ptr<DeviceCodec> QuantizeCodec::on_device() const {
+  return make_on_device("quantize", QuantizeOnDevice{.bits = bits_,
+                                                     .bucket_elems = bucket_elems_,
+                                                     .is_qsgd = scheme_ == Scheme::qsgd,
+                                                     .is_stochastic = rounding_ == Rounding::stochastic});
 }
 
 }  // namespace thinwire::compressors

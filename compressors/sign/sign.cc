@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "compressors/guards.h"
+#include "compressors/sign/device.h"
 #include "compressors/sign/kernels.h"
 
 namespace thinwire::compressors {
@@ -152,5 +153,7 @@ void SignCodec::decode_add(Layer layer, ConstBytes payload, float weight, float*
     if (block.scale > 0) kernels::add_values(block.scale, block.signs, block.zeros, weight, {out + begin, block.elems});
   });
 }
+
+std::unique_ptr<DeviceCodec> SignCodec::on_device() const { return make_on_device("sign", SignOnDevice{block_elems_}); }
 
 }  // namespace thinwire::compressors

@@ -37,6 +37,7 @@ class SignCodec final : public Codec {
   Traits traits(Layer layer) const override;
   size_t encode(Layer layer, In in, Context& context, std::byte* out) const override;
   void decode_add(Layer layer, ConstBytes payload, float weight, float* out, Context& context) const override;
+  std::unique_ptr<DeviceCodec> on_device() const override;
 
  private:
   size_t block_elems_;

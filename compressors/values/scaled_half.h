@@ -10,7 +10,7 @@
 // Halves stop at 2^15 - 16, so that the largest fp32 decodes to a finite value; this too is within 2^-11 |a|.
 #pragma once
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <cstdint>
 
 #include "base/dtype.h"
@@ -24,19 +24,24 @@ class ScaledHalf {
   static constexpr uint16_t kMostMagnitude = 0x77ff;  // 2^15 - 16
 
   // For a chunk whose largest magnitude is this (finite).
-  static int exponent_for(float largest) { return largest == 0 ? 0 : std::max(std::ilogb(largest) - 14, kLeastExponent); }
+  static constexpr int exponent_for(float largest) {
+    const int power = static_cast<int>(std::bit_cast<uint32_t>(largest) >> 23) - 127;  // too low for a denormal, but below the least anyway
+    return largest == 0 ? 0 : std::max(power - 14, kLeastExponent);
+  }
 
   // Both factors are powers of two within double's range: the products below are exact.
-  explicit ScaledHalf(int exponent) : up_(std::ldexp(1.0, exponent)), down_(std::ldexp(1.0, -exponent)) {}
+  explicit constexpr ScaledHalf(int exponent) : up_(power_of_two(exponent)), down_(power_of_two(-exponent)) {}
 
   // Round to nearest even. |value| < 2^15 * 2^exponent.
-  uint16_t encode(float value) const {
+  constexpr uint16_t encode(float value) const {
     const uint16_t half = to_f16(static_cast<float>(value * down_));
     return (half & 0x7fff) > kMostMagnitude ? static_cast<uint16_t>(half - 1) : half;
   }
-  float decode(uint16_t half) const { return static_cast<float>(from_f16(half) * up_); }
+  constexpr float decode(uint16_t half) const { return static_cast<float>(from_f16(half) * up_); }
 
  private:
+  static constexpr double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<uint64_t>(1023 + exponent) << 52); }
+
   double up_, down_;
 };
 

@@ -2,12 +2,12 @@
 # shellcheck shell=bash
 
 # bench [CODEC] [ARGUMENT...]: arguments go to bench_codec; without any, every benchmark runs that needs none.
-# bench step [ARGUMENT...]: to bench_step; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
+# bench step [ARGUMENT...]: to bench_step; bench device [CODEC] [ARGUMENT...]: to bench_device; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
 bench() {
   local program
   build benchmarks
   if (($# == 0)); then
-    for program in build/benchmarks/bench_*; do
+    for program in build/benchmarks/bench_* build/bench_device; do
       [ ! -x "$program" ] || [ "$program" = build/benchmarks/bench_checkpoint ] || "$program"
     done
     return
@@ -16,6 +16,11 @@ bench() {
     "build/benchmarks/bench_$1" "${@:2}"
     return
   fi
-  [[ $1 == -* ]] || set -- --only "$@"
-  build/benchmarks/bench_codec "$@"
+  program=build/benchmarks/bench_codec
+  if [[ $1 == device ]]; then
+    program=build/bench_device
+    shift
+  fi
+  (($# == 0)) || [[ $1 == -* ]] || set -- --only "$@"
+  "$program" "$@"
 }
