@@ -33,8 +33,11 @@ struct NcclSettings {
 // `bootstrap` must outlive the transport. One thread uses a transport's channels at a time (NCCL wants one per device): one bulk lane.
 std::unique_ptr<Transport> make_nccl_transport(NcclApi& api, cuda::Runtime& runtime, Transport& bootstrap, const NcclSettings& settings);
 
-// NCCL and CUDA of this process, by the device of the rank's place on its host. Logs what NCCL will use. ConfigError, with the fix, where
-// there is no GPU, no CUDA module or no NCCL, and where ranks share a GPU that have no NCCL_HOSTID of their own.
+// Empty where this process can use NCCL; else what it lacks, for people: a GPU, the CUDA module, the library.
+std::string why_no_nccl();
+
+// With NCCL and CUDA of this process, on the device of the rank's place on its host (local rank modulo devices). Logs what NCCL will use, and
+// warns of ranks that share a GPU. ConfigError, with the fix, where why_no_nccl() says something.
 std::unique_ptr<Transport> make_nccl_transport(Transport& bootstrap, const LaunchEnvironment& launch, double timeout_s);
 
 }  // namespace thinwire::comm
