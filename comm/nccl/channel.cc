@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "base/check.h"
+#include "base/stopwatch.h"
 
 namespace thinwire::comm {
 
 namespace {
 constexpr Op::Kind kBoth[] = {Op::Kind::send, Op::Kind::recv};
-}
+constexpr double kLateWords_s = 0.2;
+}  // namespace
 
 NcclChannel::NcclChannel(std::unique_ptr<Channel> side, std::unique_ptr<DeviceLine> device, size_t part_limit_bytes, double close_timeout_s)
     : side_(std::move(side)),
@@ -77,6 +80,8 @@ Status NcclChannel::poll(Ticket ticket) {
   if (!dead_) {
     try {
       advance();
+    } catch (const CommError& e) {
+      fail(cause_of(e));
     } catch (const Error& e) {
       fail(Status::failed(e.code(), e.what()));
     }
@@ -182,6 +187,14 @@ std::vector<int> NcclChannel::waiting_for(Ticket ticket) const {
     if (is_unheard) unheard.push_back(peer);
   }
   return unheard.empty() ? open : unheard;  // who has not even come hides who only waits for the same
+}
+
+// NCCL may see that a peer's communicator is gone before that peer's own words have come over the side channel: they say more.
+Status NcclChannel::cause_of(const CommError& error) {
+  for (const Stopwatch waited; waited.seconds() < kLateWords_s; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+    if (Status side = side_->health(); side.state == Status::State::failed) return side;
+  }
+  return Status::failed(error.code(), error.what());
 }
 
 std::optional<Status> NcclChannel::failure() const {

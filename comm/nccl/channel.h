@@ -63,6 +63,7 @@ class NcclChannel final : public Channel {
   bool start_group();  // of the first batch; false when there is nothing to move
   void finish_group();
   void finish_message(Op::Kind kind, int peer);
+  Status cause_of(const CommError& error);
   void fail(const Status& status);  // the first failure stays
   std::optional<Status> failure() const;
 

@@ -68,12 +68,12 @@ std::optional<Status> Handshake::poll(FunctionRef<void(const Note&)> take) {
 
 Handshake::Note Handshake::read(int peer) const {
   const Ear& ear = ears_[static_cast<size_t>(peer)];
-  const std::string source = "note of rank " + std::to_string(side_.member(peer));
-  ByteReader reader(ConstBytes(ear.bytes).first(ear.op.received), source);
-  const auto kind = reader.read<uint8_t>("kind");
-  const auto bytes = reader.read<uint64_t>("bytes");
-  if (kind > static_cast<uint8_t>(Op::Kind::recv)) throw CorruptData(source + ": there is no kind " + std::to_string(kind));
-  return {peer, static_cast<Op::Kind>(kind), bytes};
+  const auto kind = load_le<uint8_t>(ear.bytes.data());
+  if (ear.op.received != kNoteBytes || kind > static_cast<uint8_t>(Op::Kind::recv)) {
+    throw CommError("rank " + std::to_string(side_.member(peer)) + " sent a note about a message that makes no sense: " +
+                    std::to_string(ear.op.received) + " bytes, kind " + std::to_string(kind));
+  }
+  return {peer, static_cast<Op::Kind>(kind), load_le<uint64_t>(ear.bytes.data() + sizeof kind)};
 }
 
 }  // namespace thinwire::comm

@@ -5,6 +5,7 @@
 
 #include "comm/collectives.h"
 #include "comm/driver.h"
+#include "comm/nccl/handshake.h"
 #include "tests/support/nccl_ranks.h"
 #include "tests/support/transport_cases.h"
 #include "tests/support/transport_suite.h"
@@ -17,7 +18,6 @@ using test::Fault;
 using test::Line;
 using test::MockMachine;
 using test::run_nccl_ranks;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -129,6 +129,31 @@ TEST(Nccl, ARankThatOpensNoChannelIsNamedByAll) {
     barrier(control.wire);
   });
   expect_tidy(machine);
+}
+
+// Loopback's end of the side channel, in the hands of somebody who does not know the protocol.
+TEST(Nccl, ANoteThatMakesNoSenseNamesItsSender) {
+  const std::vector<std::byte> short_note(8), odd_kind(9, std::byte{7}), long_note(10);
+  for (const auto& note : {short_note, odd_kind, long_note}) {
+    test::run_ranks(2, [&](Transport& transport) {
+      const auto side = transport.open(Line::everyone(transport), "side");
+      std::byte byte{};
+      Op op{Op::Kind::recv, 1 - side->rank(), {&byte, 1}};
+      if (side->rank() == 1) {
+        op = {Op::Kind::send, 0, {const_cast<std::byte*>(note.data()), note.size()}};
+        side->post({&op, 1});
+        return;
+      }
+      Handshake handshake(*side);
+      handshake.announce({&op, 1});
+      std::optional<Status> failed;
+      const CommError error = comm_error_of([&] {
+        while (!failed) failed = handshake.poll([](const Handshake::Note&) { ADD_FAILURE() << "it was taken"; });
+        throw CommError(failed->why);
+      });
+      EXPECT_THAT(error.what(), HasSubstr("rank 1 sent"));
+    });
+  }
 }
 
 // Whoever closes in peace waits for what peers still have to take, but not for a peer that never closes.
