@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "comm/loopback/loopback.h"
 #include "comm/mpi/mpi.h"
+#include "comm/nccl/nccl.h"
 #include "comm/rendezvous/environment.h"
 #include "config/load.h"
 #include "trainer/options.h"
@@ -58,7 +59,7 @@ void check_world(const trainer::Options& options, const comm::LaunchEnvironment&
   }
   if (options.parallel.dp && *options.parallel.dp != world) {
     throw ConfigError(fmt::format("parallel.dp is {}, but the world is {} ({})", *options.parallel.dp, world,
-                                  env.started_alone() ? "one process, transport mpi" : "from " + env.source));
+                                  env.started_alone() ? "one process, transport " + options.comm.transport : "from " + env.source));
   }
 }
 
@@ -99,8 +100,9 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
   const comm::MpiSession session;
   try {
     check_world(options, env, session.world_size());
-    const auto transport = comm::make_mpi_transport();
-    return trainer::train(options, *transport, request);
+    const auto mpi = comm::make_mpi_transport();
+    const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.timeout_s) : nullptr;
+    return trainer::train(options, nccl ? *nccl : *mpi, request);
   } catch (const Error& e) {
     log::error("{}", e.what());
     comm::MpiSession::abort_process(e.code());  // peers may be waiting for us within MPI
@@ -122,7 +124,8 @@ int run_train(const TrainArguments& arguments) {
   auto root = config::describe_root(options);
   load_into(root, arguments.config);
   const std::string transport = choose_transport(options, env);
-  const int expected_world = transport == "mpi" ? env.world : static_cast<int>(options.parallel.dp.value_or(1));
+  const bool has_processes = transport != "loopback";
+  const int expected_world = has_processes ? env.world : static_cast<int>(options.parallel.dp.value_or(1));
   trainer::micro_batches_per_rank(options.data, expected_world);  // refuses what does not divide
   if (arguments.dry_run) {
     trainer::checked_slots(options);
@@ -142,7 +145,7 @@ int run_train(const TrainArguments& arguments) {
   request.build = build_description();
   trainer::install_stop_handlers();
   warn_when_bound_to_one_core();
-  const ExitCode code = transport == "mpi" ? train_over_mpi(options, env, request) : train_as_threads(options, request);
+  const ExitCode code = has_processes ? train_over_mpi(options, env, request) : train_as_threads(options, request);
   return static_cast<int>(code);
 }
 

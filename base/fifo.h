@@ -13,6 +13,7 @@ class Fifo {
   size_t size() const { return items_.size() - first_; }
   T& front() { return items_[first_]; }
   const T& front() const { return items_[first_]; }
+  T& operator[](size_t i) { return items_[first_ + i]; }  // 0: the front
   auto begin() const { return items_.begin() + static_cast<std::ptrdiff_t>(first_); }
   auto end() const { return items_.end(); }
 

@@ -10,11 +10,11 @@
 namespace thinwire::comm {
 
 namespace {
-Op send_to(int peer, ConstBytes bytes) {
-  return {.kind = Op::Kind::send, .peer = peer, .buffer = {.data = const_cast<std::byte*>(bytes.data()), .bytes = bytes.size()}};
+Op send_to(int peer, ConstBytes bytes, Memory memory = {}) {
+  return {.kind = Op::Kind::send, .peer = peer, .buffer = {const_cast<std::byte*>(bytes.data()), bytes.size(), memory}};
 }
-Op recv_from(int peer, MutableBytes bytes) {
-  return {.kind = Op::Kind::recv, .peer = peer, .buffer = {.data = bytes.data(), .bytes = bytes.size()}};
+Op recv_from(int peer, MutableBytes bytes, Memory memory = {}) {
+  return {.kind = Op::Kind::recv, .peer = peer, .buffer = {bytes.data(), bytes.size(), memory}};
 }
 
 void require_size(Wire& wire, const Op& op, size_t expected_bytes, const char* what) {
@@ -24,17 +24,18 @@ void require_size(Wire& wire, const Op& op, size_t expected_bytes, const char* w
 
 // Sends to_of(p) to each peer and receives into[p] from it, in one step. Returns the receives, in the wire's scratch; each rank starts with
 // its right neighbour, so that no rank is everybody's first.
-std::span<const Op> swap_all(Wire& wire, FunctionRef<ConstBytes(size_t)> to_of, std::span<MutableBytes> into, const char* what) {
+std::span<const Op> swap_all(Wire& wire, FunctionRef<ConstBytes(size_t)> to_of, std::span<MutableBytes> into, const char* what,
+                             Memory memory = {}) {
   const int size = wire.size();
   check(into.size() == static_cast<size_t>(size), "there is one buffer per member");
   std::vector<Op>& ops = wire.ops();
   for (int step = 1; step < size; ++step) {
     const int left = (wire.rank() - step + size) % size;
-    ops.push_back(recv_from(left, into[static_cast<size_t>(left)]));
+    ops.push_back(recv_from(left, into[static_cast<size_t>(left)], memory));
   }
   for (int step = 1; step < size; ++step) {
     const int right = (wire.rank() + step) % size;
-    ops.push_back(send_to(right, to_of(static_cast<size_t>(right))));
+    ops.push_back(send_to(right, to_of(static_cast<size_t>(right)), memory));
   }
   wire.run(ops, what);
   return std::span(ops).first(static_cast<size_t>(size - 1));
@@ -58,7 +59,7 @@ void barrier(Wire& wire) {
   }
 }
 
-void broadcast(Wire& wire, MutableBytes bytes, int root) {
+void broadcast(Wire& wire, MutableBytes bytes, int root, Memory memory) {
   const int size = wire.size();
   check(root >= 0 && root < size, "the root is a member");
   const int place = (wire.rank() - root + size) % size;  // in the tree, the root being 0
@@ -66,19 +67,19 @@ void broadcast(Wire& wire, MutableBytes bytes, int root) {
   int reach = 1;  // the parent is `reach` before us, the children are at smaller powers of two behind us
   while (reach < size && (place & reach) == 0) reach *= 2;
   if (place != 0) {
-    Op receive = recv_from(rank_at(place - reach), bytes);
+    Op receive = recv_from(rank_at(place - reach), bytes, memory);
     wire.run({&receive, 1}, "broadcast");
     require_size(wire, receive, bytes.size(), "broadcast");
   }
   std::vector<Op> sends;  // the largest subtree first
   for (int distance = reach / 2; distance > 0; distance /= 2) {
-    if (place + distance < size) sends.push_back(send_to(rank_at(place + distance), bytes));
+    if (place + distance < size) sends.push_back(send_to(rank_at(place + distance), bytes, memory));
   }
   wire.run(sends, "broadcast");
 }
 
-void all_gather(Wire& wire, ConstBytes mine, std::span<MutableBytes> into) {
-  cut_to_received(into, swap_all(wire, [mine](size_t) { return mine; }, into, "all_gather"));
+void all_gather(Wire& wire, ConstBytes mine, std::span<MutableBytes> into, Memory memory) {
+  cut_to_received(into, swap_all(wire, [mine](size_t) { return mine; }, into, "all_gather", memory));
 }
 
 std::vector<std::vector<std::byte>> all_gather(Wire& wire, ConstBytes mine, size_t max_bytes_each) {
@@ -102,9 +103,9 @@ std::vector<std::vector<std::byte>> all_gather(Wire& wire, ConstBytes mine, size
   return messages;
 }
 
-void all_to_all(Wire& wire, std::span<const ConstBytes> to, std::span<MutableBytes> from) {
+void all_to_all(Wire& wire, std::span<const ConstBytes> to, std::span<MutableBytes> from, Memory memory) {
   check(to.size() == from.size(), "there is one buffer per member");
-  cut_to_received(from, swap_all(wire, [to](size_t r) { return to[r]; }, from, "all_to_all"));
+  cut_to_received(from, swap_all(wire, [to](size_t r) { return to[r]; }, from, "all_to_all", memory));
 }
 
 Slice owned_slice(size_t num_elems, int owner, int num_owners, size_t align) {

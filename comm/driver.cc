@@ -50,9 +50,17 @@ struct Driver::Impl {
 
   Impl(Transport& transport, double timeout_s, int bulk_lanes) {
     check(bulk_lanes > 0, "there is a bulk lane");
+    const int most = transport.max_bulk_lanes();
+    if (bulk_lanes > most) {
+      if (transport.world_rank() == 0) {
+        log::info("transport {} serves {} bulk lane{}, not {}: comm.lanes is taken as {}", transport.name(), most, most == 1 ? "" : "s",
+                  bulk_lanes, most);
+      }
+      bulk_lanes = most;
+    }
     for (int i = 0; i <= bulk_lanes; ++i) {
       const std::string name = i == kControl ? "control" : "bulk " + std::to_string(i);
-      lanes.push_back(std::make_unique<Lane>(transport, name, timeout_s, busy));
+      lanes.push_back(std::make_unique<Lane>(i == kControl ? transport.control() : transport, name, timeout_s, busy));
     }
     for (size_t i = 0; i < lanes.size(); ++i) {
       lanes[i]->thread = std::thread([this, i] {

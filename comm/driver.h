@@ -49,7 +49,8 @@ class Driver {
  public:
   static constexpr int kControl = 0;  // the lane of what is small; bulk lanes follow it
 
-  // Opens channels of all the transport's ranks. timeout_s bounds the wait for any one message.
+  // Opens channels of all the transport's ranks, that of control over transport.control(). timeout_s bounds the wait for any one message.
+  // A transport that serves fewer bulk lanes than asked for gets fewer; a line of the log says so.
   Driver(Transport& transport, double timeout_s, int bulk_lanes = 2);
   ~Driver();
   Driver(const Driver&) = delete;

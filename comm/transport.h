@@ -5,6 +5,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,16 +13,23 @@
 #include <utility>
 #include <vector>
 
+#include "base/cuda/runtime.h"
 #include "base/error.h"
 
 namespace thinwire::comm {
 
-enum class Place : uint8_t { host };  // where memory lives; device places come with their transport
+// Where memory lives. `cuda` is memory of the transport's own device; only transport nccl takes it.
+enum class Place : uint8_t { host, cuda };
+
+struct Memory {
+  Place place = Place::host;
+  cuda::Event ready = nullptr;  // cuda: recorded behind the work that must end before the channel reads or writes; nullptr: it has ended
+};
 
 struct Buffer {
   void* data = nullptr;
   size_t bytes = 0;
-  Place place = Place::host;
+  Memory memory = {};
 };
 
 // A membership change is the next epoch. Members are ranks of the transport's world; peers below are indices into `members`.
@@ -65,9 +73,12 @@ class Channel {
   // The rank in the transport's world of the member with this index: what messages for people call it.
   virtual int member(int index) const { return index; }
   // Starts all operations; ops and their buffers belong to the channel until the ticket is done or failed. Peers are other members.
+  // A done ticket is done on the device too: any stream may use its buffers.
   virtual Ticket post(std::span<Op> ops) = 0;
   // Makes progress and reports. A done or failed ticket is forgotten by this call.
   virtual Status poll(Ticket ticket) = 0;
+  // Of the channel itself, without a ticket: failed once this or another member aborted it, or a connection broke; else pending.
+  virtual Status health() = 0;
   // Of a pending ticket: the peers whose part is missing. For messages: asked once, at a deadline.
   virtual std::vector<int> waiting_for(Ticket ticket) const = 0;
   // From any thread: ends this epoch and unblocks every member's waiters, own ones included, with "rank <who>: <why>" and `code`, as far as
@@ -80,9 +91,13 @@ class Transport {
   virtual ~Transport() = default;
   virtual int world_rank() const = 0;
   virtual int world_size() const = 0;
-  virtual std::string_view name() const = 0;  // "loopback", "mpi"
+  virtual std::string_view name() const = 0;  // "loopback", "mpi", "nccl"
   // Collective over the members: all call it in the same order with equal arguments.
   virtual std::unique_ptr<Channel> open(const Group& group, std::string_view name) = 0;
+  // Where small messages that must not wait (flags, hashes) go: this transport, or the one that it was started over.
+  virtual Transport& control() { return *this; }
+  // How many channels may be in use at a time, each by a thread of its own.
+  virtual int max_bulk_lanes() const { return std::numeric_limits<int>::max(); }
 };
 
 }  // namespace thinwire::comm

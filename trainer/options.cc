@@ -9,7 +9,8 @@
 namespace thinwire::comm {
 // comm knows nothing of config, so its section is described by the room that reads it.
 void describe(config::Section& s, CommOptions& o) {
-  s.choice("transport", o.transport, {"auto", "loopback", "mpi"}, "auto: mpi under mpirun or srun, else ranks as threads of one process");
+  s.choice("transport", o.transport, {"auto", "loopback", "mpi", "nccl"},
+           "auto: mpi under mpirun or srun, else ranks as threads of one process; nccl: between GPUs, started over mpi");
   s.seconds("timeout", o.timeout_s, {0.001, 86400}, "longest wait for a message from a peer");
   s.integer("lanes", o.lanes, {1, 16}, "threads and channels for bulk: so many buckets are encoded or on the wire at once");
 }

@@ -27,6 +27,7 @@ class LoopbackChannel final : public Channel {
 
   Ticket post(std::span<Op> ops) override;
   Status poll(Ticket ticket) override;
+  Status health() override;
   std::vector<int> waiting_for(Ticket ticket) const override;
   void abort(ExitCode code, std::string_view why) noexcept override;
 
@@ -64,6 +65,7 @@ Ticket LoopbackChannel::post(std::span<Op> ops) {
   Posted& posted = tickets_.emplace_back(Posted{ticket});
   for (Op& op : ops) {
     check(op.peer >= 0 && op.peer < size() && op.peer != index_, "an operation's peer is another member");
+    check(op.buffer.memory.place == Place::host, "loopback carries host memory");
     const auto peer = static_cast<size_t>(op.peer);
     const auto* bytes = static_cast<const std::byte*>(op.buffer.data);
     if (op.kind == Op::Kind::send) {
@@ -95,6 +97,11 @@ Status LoopbackChannel::poll(Ticket ticket) {
   if (failure_) return *failure_;
   status.state = Status::State::done;
   return status;
+}
+
+Status LoopbackChannel::health() {
+  take_arrivals();
+  return failure_.value_or(Status());
 }
 
 std::vector<int> LoopbackChannel::waiting_for(Ticket ticket) const {

@@ -33,6 +33,7 @@ Ticket MpiChannel::post(std::span<Op> ops) {
   if (dead_) return ticket;
   for (Op& op : ops) {
     check(op.peer >= 0 && op.peer < size() && op.peer != rank_, "an operation's peer is another member");
+    check(op.buffer.memory.place == Place::host, "MPI carries host memory");
     if (op.kind == Op::Kind::recv) {
       op.received = 0;
       auto& waiting = receives_[static_cast<size_t>(op.peer)];
@@ -94,6 +95,11 @@ Status MpiChannel::poll(Ticket ticket) {
   }
   status.progress = at->second.progress;
   return status;
+}
+
+Status MpiChannel::health() {
+  if (!dead_) listen();
+  return failure().value_or(Status());
 }
 
 bool MpiChannel::progress() {

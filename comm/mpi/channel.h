@@ -29,6 +29,7 @@ class MpiChannel final : public Channel {
 
   Ticket post(std::span<Op> ops) override;
   Status poll(Ticket ticket) override;
+  Status health() override;
   std::vector<int> waiting_for(Ticket ticket) const override;
   void abort(ExitCode code, std::string_view why) noexcept override;
 

@@ -1,6 +1,7 @@
 #include "comm/rendezvous/environment.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -122,6 +123,15 @@ LaunchEnvironment detect_environment() {
 std::optional<std::string> environment_variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+std::vector<std::string> environment_variables(std::string_view prefix) {
+  std::vector<std::string> found;
+  for (char** at = environ; at != nullptr && *at != nullptr; ++at) {
+    if (std::string_view(*at).substr(0, prefix.size()) == prefix) found.emplace_back(*at);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 }  // namespace thinwire::comm

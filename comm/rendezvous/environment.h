@@ -3,6 +3,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace thinwire::comm {
 
@@ -22,5 +24,7 @@ LaunchEnvironment detect_environment(const ReadVariable& read);
 LaunchEnvironment detect_environment();  // of this process
 
 std::optional<std::string> environment_variable(const char* name);
+// "NAME=value" of all whose name starts with the prefix, sorted.
+std::vector<std::string> environment_variables(std::string_view prefix);
 
 }  // namespace thinwire::comm

@@ -16,6 +16,13 @@ class World(thinwire.Case):
     def test_more_ranks_configured_than_mpirun_started_is_refused_with_both_numbers(self):
         self.refused(USAGE, "parallel.dp is 4", "2", "OMPI_COMM_WORLD_SIZE", settings=["parallel.dp=4", "data.global_batch=8"], ranks=2)
 
+    def test_nccl_without_a_gpu_says_what_is_missing_and_what_to_use_instead(self):
+        done = self.start(thinwire.program, *self.train_words(["comm.transport=nccl", "run.steps=1"]), ranks=1).wait()
+        if done.code == 0:
+            self.skipTest("there is a GPU")
+        self.assertEqual(done.code, USAGE, done.text)
+        self.assert_says(done, "nccl needs an NVIDIA GPU and NCCL, but", "comm.transport: mpi")
+
     def test_mpi_alone_has_one_rank(self):
         self.refused(USAGE, "parallel.dp is 2", "1", settings=["parallel.dp=2", "comm.transport=mpi"])
 

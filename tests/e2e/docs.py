@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 DEMO_PARAMETERS = 3_715_936
+USAGE = 2
 
 
 class Pages(Case):
@@ -40,11 +41,21 @@ class Configs(Case):
         (self.folder / "docs").mkdir()
         (self.folder / "docs" / "page.md").write_text("more words. " * 500, encoding="ascii")
         for config in CONFIGS:
-            if config.parent.name != "examples":
+            if config.parent.name != "examples" or config.stem == "nccl":
                 continue
             ranks = [] if "own_text" in config.name else ["parallel.dp=2"]
             self.train("run.steps=20", "eval.batches=2", *ranks, name=config.stem, config=config)
             self.assertEqual(self.run_of(config.stem).last_step(), 20)
+
+    def test_the_nccl_example_trains_on_one_rank_where_there_is_a_gpu(self):
+        config = ROOT / "configs" / "examples" / "nccl.yaml"
+        words = self.train_words(["run.steps=20", "eval.batches=2"], name="nccl", config=config)
+        done = self.start(thinwire.program, *words, ranks=1).wait()
+        without = re.search(r"comm.transport: nccl needs .*", done.err)
+        if done.code == USAGE and without:
+            self.skipTest(without.group())
+        self.assertEqual(done.code, 0, done.text)
+        self.assertEqual(self.run_of("nccl").last_step(), 20)
 
     def test_the_demo_sends_a_hundred_and_forty_times_fewer_bytes(self):
         run = self.trained("parallel.dp=2", "run.steps=10", "eval.batches=2", "checkpoint.every=0", name="demo", config=ROOT / "configs" / "quickstart.yaml")

@@ -1,7 +1,7 @@
-// The exchange over MPI, one process per rank, against the same rounds over loopback:  mpirun -n 4 exchange_suite
+// The exchange over MPI, one process per rank, against the same rounds over loopback:  mpirun -n 4 exchange_suite [nccl]
 //
-// Every compressor of the registry makes some rounds over MPI; rank 0 then makes them again with threads for ranks. Each rank's means,
-// state and bytes sent must be the same. The first difference is printed and ends the whole run with exit code 1.
+// With `nccl` it goes over NCCL started over MPI, or ends with 77 where there is no GPU. Every compressor of the registry makes some rounds;
+// rank 0 then makes them again with threads for ranks. Each rank's means, state and bytes sent must be the same. The first difference is printed and ends the whole run with exit code 1.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <mpi.h>
@@ -17,6 +17,7 @@
 #include "comm/mpi/mpi.h"
 #include "compressors/registry.h"
 #include "exchange/planner.h"
+#include "tests/support/nccl_over_mpi.h"
 #include "tests/support/run_ranks.h"
 
 namespace {
@@ -144,30 +145,32 @@ std::vector<Result> results_of(comm::Transport& transport, std::vector<std::vect
   return results;
 }
 
-void compare(const std::vector<std::vector<Result>>& mpi, const std::vector<std::vector<Result>>& loopback) {
+void compare(const std::vector<std::vector<Result>>& processes, const std::vector<std::vector<Result>>& loopback) {
   const auto all = cases();
   for (size_t i = 0; i < all.size(); ++i) {
-    for (size_t rank = 0; rank < mpi.size(); ++rank) {
-      const Result &one = mpi[rank][i], &other = loopback[rank][i];
+    for (size_t rank = 0; rank < processes.size(); ++rank) {
+      const Result &one = processes[rank][i], &other = loopback[rank][i];
       if (one == other) continue;
-      throw std::runtime_error(fmt::format("{}, rank {}: {} and {} bytes over MPI, {} and {} bytes over loopback", all[i].name(), rank,
+      throw std::runtime_error(fmt::format("{}, rank {}: {} and {} bytes between processes, {} and {} bytes over loopback", all[i].name(), rank,
                                            to_hex(one.bits), one.sent_bytes, to_hex(other.bits), other.sent_bytes));
     }
-    std::printf("ok %-60s %s %8llu bytes\n", all[i].name().c_str(), to_hex(mpi[0][i].bits).c_str(),
-                static_cast<unsigned long long>(mpi[0][i].sent_bytes));
+    std::printf("ok %-60s %s %8llu bytes\n", all[i].name().c_str(), to_hex(processes[0][i].bits).c_str(),
+                static_cast<unsigned long long>(processes[0][i].sent_bytes));
   }
 }
 
-void run() {
+void run(bool over_nccl) {
   const comm::MpiSession session;
-  const auto transport = comm::make_mpi_transport();
-  std::vector<std::vector<Result>> mpi, loopback(static_cast<size_t>(transport->world_size()));
+  const auto mpi = comm::make_mpi_transport();
+  const auto nccl = over_nccl ? test::make_nccl_over(*mpi, kPatience_s) : nullptr;
+  comm::Transport* transport = over_nccl ? nccl.get() : mpi.get();
+  std::vector<std::vector<Result>> processes, loopback(static_cast<size_t>(transport->world_size()));
   try {
-    results_of(*transport, &mpi);
+    results_of(*transport, &processes);
     if (transport->world_rank() != 0) return;
     test::run_ranks(transport->world_size(),
                     [&](comm::Transport& thread) { loopback[static_cast<size_t>(thread.world_rank())] = results_of(thread, nullptr); });
-    compare(mpi, loopback);
+    compare(processes, loopback);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "FAILED [rank %d of %d] %s\n", transport->world_rank(), transport->world_size(), e.what());
     comm::MpiSession::abort_process(ExitCode::other);
@@ -175,9 +178,11 @@ void run() {
 }
 }  // namespace
 
-int main() {
+int main(int argc, char**) {
+  const bool over_nccl = argc > 1;
+  if (over_nccl && test::says_why_no_nccl()) return test::kSkipped;
   try {
-    run();
+    run(over_nccl);
   } catch (const Error& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return static_cast<int>(e.code());

@@ -79,6 +79,7 @@ list_skipped() {
     /^<end of output>$/ { output = 0; next }
     gtest { reason = $0; gtest = 0 }
     /: Skipped$/ { gtest = 1 }
+    /^skipped: / { reason = substr($0, 10) }
     NF { last = $0 }
     END { for (reason in times) printf "[test] skipped %d: %s (%s)\n", times[reason], reason, example[reason] }' "$outputs" | sort
 }

@@ -118,5 +118,12 @@ TEST(Environment, ReadsTheProcessAndTellsUnsetFromEmpty) {
   EXPECT_EQ(environment_variable("THINWIRE_TEST_VARIABLE"), std::nullopt);
 }
 
+TEST(Environment, ListsVariablesByTheirPrefix) {
+  setenv("THINWIRE_LISTED_B", "2=3", 1);
+  setenv("THINWIRE_LISTED_A", "", 1);
+  EXPECT_THAT(environment_variables("THINWIRE_LISTED_"), testing::ElementsAre("THINWIRE_LISTED_A=", "THINWIRE_LISTED_B=2=3"));
+  EXPECT_THAT(environment_variables("THINWIRE_UNLISTED_"), testing::IsEmpty());
+}
+
 }  // namespace
 }  // namespace thinwire::comm

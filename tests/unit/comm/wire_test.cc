@@ -36,6 +36,7 @@ class ScriptedChannel : public Channel {
     return 1;
   }
   Status poll(Ticket) override { return answer(polls++); }
+  Status health() override { return {}; }
   std::vector<int> waiting_for(Ticket) const override { return absent; }
   void abort(ExitCode code, std::string_view why) noexcept override {
     abort_code = code;
