@@ -29,25 +29,34 @@ class InUse {
   BusyTime* busy_;
 };
 
-// Short waits stay short; long ones leave the core to the training thread and to the other ranks of this machine. A sleep is a sixteenth of
-// what has been waited, so it makes no wait longer by more than that, and none by more than 2 ms: time in which 200 Mbit/s bring 50 kB, less
-// than what the kernel keeps of a connection.
+// Short waits stay short; long ones leave the core to the training thread and to the other ranks of this machine.
+//
+// A transport may move a long message only while it is polled, a piece each time: Open MPI keeps three fragments under way, which are 96 kB in
+// shared memory and 384 kB over TCP. So all the sleeps of a message together, not each, are kept to a sixteenth of what has been waited, as
+// far as 20 us a piece allow; and none is above 2 ms.
 class Backoff {
  public:
-  void reset() { *this = Backoff(); }
+  explicit Backoff(size_t message_bytes) : pieces_(1 + static_cast<double>(message_bytes / kPieceBytes)) {}
+  void reset() {
+    yields_left_ = kYields;
+    waited_ = {};
+  }
   void pause() {
     if (yields_left_ > 0) {
       --yields_left_;
       std::this_thread::yield();
       return;
     }
-    std::this_thread::sleep_for(std::clamp(waited_.seconds() / 16 * std::chrono::seconds(1), kLeast, kMost));
+    std::this_thread::sleep_for(std::clamp(Seconds(waited_.seconds() / 16 / pieces_), kLeast, kMost));
   }
 
  private:
   using Seconds = std::chrono::duration<double>;
   static constexpr Seconds kLeast{20e-6}, kMost{2e-3};
-  int yields_left_ = 50;
+  static constexpr size_t kPieceBytes = 96 * 1024;
+  static constexpr int kYields = 50;
+  const double pieces_;
+  int yields_left_ = kYields;
   Stopwatch waited_;
 };
 }  // namespace
@@ -85,12 +94,14 @@ void Wire::run(std::span<Op> ops, std::string_view what) {
   const TimeInto busy(counters_.busy_s);
   const InUse in_use(shared_);
   uint64_t sent_bytes = 0, received_bytes = 0;
+  size_t longest_bytes = 0;
   for (const Op& op : ops) {
     if (op.kind == Op::Kind::send) sent_bytes += op.buffer.bytes;
+    longest_bytes = std::max(longest_bytes, op.buffer.bytes);
   }
   counters_.sent_bytes += sent_bytes;
   trace::Span transmits(trace::Lane::wire_tx, what), receives(trace::Lane::wire_rx, what);
-  wait(channel_.post(ops), what);
+  wait(channel_.post(ops), longest_bytes, what);
   for (const Op& op : ops) {
     if (op.kind == Op::Kind::recv) received_bytes += op.received;
   }
@@ -99,8 +110,8 @@ void Wire::run(std::span<Op> ops, std::string_view what) {
   receives.moves(received_bytes);
 }
 
-void Wire::wait(Ticket ticket, std::string_view what) {
-  Backoff backoff;
+void Wire::wait(Ticket ticket, size_t longest_bytes, std::string_view what) {
+  Backoff backoff(longest_bytes);
   Stopwatch since_progress;
   uint64_t seen = 0;
   for (;;) {

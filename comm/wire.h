@@ -67,7 +67,7 @@ class Wire {
   const WireCounters& counters() const { return parent_ ? parent_->counters() : counters_; }
 
  private:
-  void wait(Ticket ticket, std::string_view what);
+  void wait(Ticket ticket, size_t longest_bytes, std::string_view what);
   std::string absent(const std::vector<int>& peers) const;
 
   Channel& channel_;

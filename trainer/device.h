@@ -24,7 +24,4 @@ struct Device {
 // rank and what is missing.
 Device choose_device(comm::Driver& driver, const std::string& asked, const std::vector<std::string>& hosts);
 
-// Empty when LibTorch can use a GPU here; else what is missing, for people. Loads LibTorch's CUDA half, once.
-const std::string& why_no_cuda();
-
 }  // namespace thinwire::trainer

@@ -31,10 +31,14 @@ cuda::Stream stream_of(const at::Tensor& x) {
 
 Element element_of(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 ? Element::bf16 : Element::f32; }
 at::ScalarType dtype_of(Element element) { return element == Element::bf16 ? at::kBFloat16 : at::kFloat; }
-at::Tensor as(const at::Tensor& x, at::ScalarType dtype) { return x.to(dtype).contiguous(); }
-// As the kernels take it: bf16 stays, all else becomes fp32.
-at::Tensor plain_activation(const at::Tensor& x) { return as(x, dtype_of(element_of(x))); }
 const void* memory(const at::Tensor& x) { return x.const_data_ptr(); }
+// As the kernels take it: gapless, and beginning where four elements may be read at once.
+at::Tensor as(const at::Tensor& x, at::ScalarType dtype) {
+  const auto gapless = x.to(dtype).contiguous();
+  return reinterpret_cast<uintptr_t>(memory(gapless)) % 16 == 0 ? gapless : gapless.clone();
+}
+at::Tensor as_floats(const at::Tensor& x) { return as(x, at::kFloat); }
+at::Tensor as_activation(const at::Tensor& x) { return as(x, dtype_of(element_of(x))); }  // bf16 stays, all else becomes fp32
 
 // Norms are given in what autocast makes of products.
 Element norm_element(const at::Tensor& x) {
@@ -67,7 +71,7 @@ class NormFunction : public torch::autograd::Function<NormFunction> {
     const at::Tensor &h = saved[0], &weight = saved[1], &scale = saved[2];
     const Element element = context->saved_data["bf16"].toBool() ? Element::bf16 : Element::f32;
     const bool has_delta = context->saved_data["has_delta"].toBool();
-    const auto dh = gradients[0].defined() ? gradients[0].contiguous() : at::Tensor();
+    const auto dh = gradients[0].defined() ? as_floats(gradients[0]) : at::Tensor();
     if (!gradients[1].defined()) return {dh, has_delta ? dh.to(dtype_of(element)) : at::Tensor(), {}, {}, {}};
     const auto dy = as(gradients[1], dtype_of(element));
     const int64_t cols = h.size(-1), rows = h.numel() / cols;
@@ -113,7 +117,7 @@ class RotateFunction : public torch::autograd::Function<RotateFunction> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     refuse_second_derivative("rotate");
     const auto saved = context->get_saved_variables();
-    return {turned(gradients[0].contiguous(), saved[0], saved[1], -1), {}, {}};
+    return {turned(as_activation(gradients[0]), saved[0], saved[1], -1), {}, {}};
   }
 
  private:
@@ -129,7 +133,7 @@ class RotateFunction : public torch::autograd::Function<RotateFunction> {
 Stream norm_of(const at::Tensor& x, const std::optional<at::Tensor>& delta, const at::Tensor& weight, double eps) {
   const Element element = norm_element(x);
   const auto plain_delta = delta ? std::optional(as(*delta, dtype_of(element))) : std::nullopt;
-  const auto outputs = NormFunction::apply(plain(x), plain_delta, plain(weight), eps, element == Element::bf16);
+  const auto outputs = NormFunction::apply(as_floats(x), plain_delta, as_floats(weight), eps, element == Element::bf16);
   return {outputs[0], outputs[1]};
 }
 
@@ -147,13 +151,13 @@ Stream sum_with_norm(const at::Tensor& x, const at::Tensor& delta, const at::Ten
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   if (kernels() == nullptr) return composed::swiglu(gate, up);
-  const auto plain_gate = plain_activation(gate);
+  const auto plain_gate = as_activation(gate);
   return SwigluFunction::apply(plain_gate, as(up, plain_gate.scalar_type()));
 }
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   if (kernels() == nullptr) return composed::rotate(x, cos, sin);
-  return RotateFunction::apply(plain_activation(x), plain(cos), plain(sin));
+  return RotateFunction::apply(as_activation(x), as_floats(cos), as_floats(sin));
 }
 
 }  // namespace thinwire::models::fused::device

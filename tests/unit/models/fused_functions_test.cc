@@ -10,6 +10,8 @@
 #include <functional>
 #include <numbers>
 
+#include "models/autocast.h"
+#include "models/cuda.h"
 #include "models/fused/attention.h"
 #include "models/llama.h"
 #include "tests/unit/models/eager_llama.h"
@@ -66,7 +68,7 @@ std::vector<Subject> subjects() {
        [](const Tensors& in) { return eager_swiglu(in[0], in[1]); }},
       {"rotate",
        {{2, 9, 3, 6}},
-       [](const Tensors& in) { return fused::rotate(in[0], kRotary.cos, kRotary.sin); },
+       [](const Tensors& in) { return fused::rotate(in[0], kRotary.cos.to(in[0].device()), kRotary.sin.to(in[0].device())); },
        [](const Tensors& in) { return eager_rotate(in[0], kRotary.cos, kRotary.sin); }},
       {"cross_entropy",
        {{5, 19}},
@@ -87,16 +89,16 @@ std::vector<Subject> subjects() {
   };
 }
 
-Tensors inputs_of(const Subject& subject, at::ScalarType type) {
+Tensors inputs_of(const Subject& subject, at::ScalarType type, at::Device device = at::kCPU) {
   Tensors inputs;
-  for (const auto& shape : subject.shapes) inputs.push_back(normals(shape, 11 + inputs.size()).to(type).requires_grad_(true));
+  for (const auto& shape : subject.shapes) inputs.push_back(normals(shape, 11 + inputs.size()).to(device, type).requires_grad_(true));
   return inputs;
 }
 
 // The result, and the gradients of its sum weighted by random numbers.
 Tensors results(const Compute& compute, const Tensors& inputs) {
   const auto out = compute(inputs);
-  const auto weights = normals(out.sizes(), 5).to(out.scalar_type());
+  const auto weights = normals(out.sizes(), 5).to(out.device(), out.scalar_type());
   Tensors all = {out.detach()};
   for (const auto& gradient : torch::autograd::grad({(out * weights).sum()}, inputs)) all.push_back(gradient);
   return all;
@@ -112,6 +114,49 @@ TEST_P(Fused, ValueAndGradientsAreThoseOfTheCompositionInDouble) {
   for (size_t i = 0; i < got.size(); ++i) {
     const double error = (got[i].to(at::kDouble) - expected[i]).abs().max().item<double>();
     EXPECT_LE(error, 2e-6 * (1 + expected[i].abs().max().item<double>())) << (i == 0 ? "value" : "gradient ") << i;
+  }
+}
+
+// On a GPU: our kernels, or LibTorch's operations where there are none.
+TEST_P(Fused, OnAGpuValueAndGradientsAreThoseOfTheCompositionInDouble) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  const auto& subject = GetParam();
+  const auto got = results(subject.fused, inputs_of(subject, at::kFloat, at::kCUDA)),
+             expected = results(subject.eager, inputs_of(subject, at::kDouble));
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double error = (got[i].cpu().to(at::kDouble) - expected[i]).abs().max().item<double>();
+    EXPECT_LE(error, 4e-6 * (1 + expected[i].abs().max().item<double>())) << (i == 0 ? "value" : "gradient ") << i;
+  }
+}
+
+// Whatever is rounded to bf16 is so a few times: by 2^-9 of itself each, and what is added up by as much of its largest part.
+TEST_P(Fused, OnAGpuUnderAutocastTheyAreThoseOfTheCompositionToTheRoundingOfBf16) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  const auto& subject = GetParam();
+  const auto expected = results(subject.eager, inputs_of(subject, at::kDouble));
+  const Autocast autocast(at::kCUDA);
+  const auto got = results(subject.fused, inputs_of(subject, at::kFloat, at::kCUDA));
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double error = (got[i].cpu().to(at::kDouble) - expected[i]).abs().max().item<double>();
+    EXPECT_LE(error, 0x1p-6 * (1 + expected[i].abs().max().item<double>())) << (i == 0 ? "value" : "gradient ") << i;
+  }
+}
+
+TEST_P(Fused, OnAGpuTheSameBitsWhateverTheAlignmentAndTheStrides) {
+  if (!why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  const auto& subject = GetParam();
+  if (subject.shapes[0].size() == 4 && subject.shapes.size() == 3) GTEST_SKIP() << "attention is LibTorch's own there";
+  const auto expected = results(subject.fused, inputs_of(subject, at::kFloat, at::kCUDA));
+  Tensors moved, strided;
+  for (const auto& input : inputs_of(subject, at::kFloat, at::kCUDA)) {
+    const auto one_off = at::empty({input.numel() + 1}, input.options().requires_grad(false)).narrow(0, 1, input.numel());
+    moved.push_back(one_off.view(input.sizes()).copy_(input.detach()).requires_grad_(true));
+    strided.push_back(at::stack({input.detach(), input.detach()}, -1).select(-1, 0).requires_grad_(true));
+  }
+  const auto one_float_off = results(subject.fused, moved), with_gaps = results(subject.fused, strided);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(at::equal(one_float_off[i], expected[i])) << "one float off, output " << i;
+    EXPECT_TRUE(at::equal(with_gaps[i], expected[i])) << "with gaps, output " << i;
   }
 }
 
