@@ -91,7 +91,7 @@ Status NcclChannel::poll(Ticket ticket) {
   status.progress = at.progress;
   if (!dead_ && at.open > 0) return status;
   if (dead_) {
-    device_->abort();  // once more, if another thread did: until then the device may use the ticket's buffers
+    if (device_->is_busy()) device_->abort();  // until then the device may use the ticket's buffers
     status = failure().value_or(Status::failed(ExitCode::comm, "the NCCL channel was aborted"));
   } else {
     status.state = Status::State::done;
@@ -203,23 +203,20 @@ std::optional<Status> NcclChannel::failure() const {
 }
 
 void NcclChannel::fail(const Status& status) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = status;
-  }
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = status;
   dead_ = true;
-  device_->abort();
 }
 
-// Peers are told before own waiters wake.
+// Peers are told first: NCCL may take half a second to end a communicator.
 void NcclChannel::abort(ExitCode code, std::string_view why) noexcept {
   side_->abort(code, why);
   try {
     fail(Status::failed(code, fmt::format("rank {}: {}", member(rank()), why)));
   } catch (...) {  // no memory for the text
     dead_ = true;
-    device_->abort();
   }
+  device_->abort();
 }
 
 }  // namespace thinwire::comm

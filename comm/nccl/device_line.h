@@ -35,6 +35,8 @@ class DeviceLine {
   bool poll();
   const std::vector<Part>& parts() const { return parts_; }  // of the last group
 
+  bool is_busy() const { return is_busy_; }  // the device may be using the caller's memory, or ours
+
   void close(double limit_s) noexcept;  // in peace, see Communicator
   // From any thread: ends the group that is under way, and waits a little until the device has let go of the caller's memory.
   void abort() noexcept;
@@ -56,8 +58,8 @@ class DeviceLine {
   std::vector<size_t> offsets_bytes_;  // by part, in the staging memory; host parts only
   std::vector<NcclPart> group_;        // scratch of start()
   std::mutex draining_;
-  bool has_given_up_ = false;          // guarded by draining_: what is busy stays so
-  std::atomic<bool> is_busy_ = false;  // the device may be using the caller's memory, or ours
+  bool has_given_up_ = false;  // guarded by draining_: what is busy stays so
+  std::atomic<bool> is_busy_ = false;
 };
 
 }  // namespace thinwire::comm

@@ -36,8 +36,8 @@ std::unique_ptr<Transport> make_nccl_transport(NcclApi& api, cuda::Runtime& runt
 // Empty where this process can use NCCL; else what it lacks, for people: a GPU, the CUDA module, the library.
 std::string why_no_nccl();
 
-// With NCCL and CUDA of this process, on the device of the rank's place on its host (local rank modulo devices). Logs what NCCL will use, and
-// warns of ranks that share a GPU. ConfigError, with the fix, where why_no_nccl() says something.
+// With NCCL and CUDA of this process, on the device of the rank's place on its host (local rank modulo devices). Logs what NCCL will use,
+// and warns of ranks that share a GPU. ConfigError, with the fix, where why_no_nccl() says something.
 std::unique_ptr<Transport> make_nccl_transport(Transport& bootstrap, const LaunchEnvironment& launch, double timeout_s);
 
 }  // namespace thinwire::comm

@@ -49,8 +49,16 @@ class NcclTransport final : public Transport {
     NcclId id;
     if (side.rank() == 0) id = api_.make_id();
     broadcast(wire, id.bytes, 0);
-    auto communicator = std::make_unique<Communicator>(api_, side.size(), id, side.rank());
-    for (const Stopwatch waited; !communicator->is_ready(); std::this_thread::sleep_for(kPause)) {
+    std::unique_ptr<Communicator> communicator;
+    const auto is_connected = [&] {
+      try {
+        if (!communicator) communicator = std::make_unique<Communicator>(api_, side.size(), id, side.rank());
+        return communicator->is_ready();
+      } catch (const CommError& e) {
+        throw CommError(fmt::format("{} in {}", e.what(), what));
+      }
+    };
+    for (const Stopwatch waited; !is_connected(); std::this_thread::sleep_for(kPause)) {
       if (const Status health = side.health(); health.state == Status::State::failed)
         throw CommError(health.why + ", met in " + what, health.code);
       if (waited.seconds() > settings_.timeout_s) {

@@ -1,7 +1,8 @@
 // The exchange over MPI, one process per rank, against the same rounds over loopback:  mpirun -n 4 exchange_suite [nccl]
 //
-// With `nccl` it goes over NCCL started over MPI, or ends with 77 where there is no GPU. Every compressor of the registry makes some rounds;
-// rank 0 then makes them again with threads for ranks. Each rank's means, state and bytes sent must be the same. The first difference is printed and ends the whole run with exit code 1.
+// With `nccl` it goes over NCCL, started over MPI, or ends with 77 where there is no GPU. Every compressor makes some rounds;
+// rank 0 then makes them again with threads for ranks. Each rank's means, state and bytes sent must be the same. The first difference is
+// printed and ends the whole run with exit code 1.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <mpi.h>

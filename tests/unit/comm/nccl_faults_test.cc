@@ -60,9 +60,11 @@ std::vector<Trial> trials() {
 
 class Faults : public testing::TestWithParam<Trial> {};
 
-// Some rounds of sums, and what each rank ended with. Once the others have ended, a watchdog aborts the victim's driver, if there is one:
-// a call that hangs while it is made is let go.
-std::vector<std::string> run(MockMachine& machine, bool lets_go) {
+// Who ends a victim that hangs, once the others have ended: a watchdog aborts its driver, or, before there is one, the call is let go.
+enum class Rescue { none, watchdog, let_go };
+
+// Some rounds of sums, and what each rank ended with.
+std::vector<std::string> run(MockMachine& machine, Rescue rescue) {
   std::vector<std::string> ends(kRanks);
   std::mutex mutex;
   std::condition_variable changed;
@@ -80,7 +82,7 @@ std::vector<std::string> run(MockMachine& machine, bool lets_go) {
     try {
       Driver driver(transport, kTimeout_s);
       driver.post(rounds, driver.bulk_lane(0));
-      if (is_victim) {
+      if (is_victim && rescue == Rescue::watchdog) {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return num_ended == kRanks - 1; });
         lock.unlock();
@@ -93,7 +95,7 @@ std::vector<std::string> run(MockMachine& machine, bool lets_go) {
     const std::lock_guard lock(mutex);
     if (!is_victim && ++num_ended == kRanks - 1) {
       changed.notify_all();
-      if (lets_go) machine.let_go();
+      if (rescue == Rescue::let_go) machine.let_go();
     }
   });
   return ends;
@@ -109,7 +111,7 @@ void expect_nothing_left(MockMachine& machine, bool but_what_the_device_may_use)
 TEST_P(Faults, ThatFailEndEveryRankWithTheCallsName) {
   const auto& [call, after] = GetParam();
   MockMachine machine({.kind = Fault::Kind::fails, .call = call.name, .rank = kVictim, .after = after});
-  const auto ends = run(machine, call.is_early);
+  const auto ends = run(machine, Rescue::none);
   ASSERT_TRUE(machine.has_struck());
   for (const std::string& end : ends) EXPECT_THAT(end, HasSubstr(std::string(call.name) + " failed: as asked"));
   for (const int rank : {0, 2}) EXPECT_THAT(ends[static_cast<size_t>(rank)], HasSubstr("rank 1: "));
@@ -119,7 +121,7 @@ TEST_P(Faults, ThatFailEndEveryRankWithTheCallsName) {
 TEST_P(Faults, ThatHangEndEveryRankByItsDeadline) {
   const auto& [call, after] = GetParam();
   MockMachine machine({.kind = Fault::Kind::hangs, .call = call.name, .rank = kVictim, .after = after});
-  const auto ends = run(machine, call.is_early);
+  const auto ends = run(machine, call.is_early ? Rescue::let_go : Rescue::watchdog);
   ASSERT_TRUE(machine.has_struck());
   for (const std::string& end : ends) {
     EXPECT_THAT(end, AnyOf(HasSubstr("no message from rank"), HasSubstr("NCCL did not connect 3 ranks"), HasSubstr("the watchdog bit")));
