@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
   if (sum.stops(report)) return;
   const size_t begin = size_t{blockIdx.x} * kBlock;
   const int size = size_of_block(begin, elems);
-  Bucket<Threads, kHeld> bucket(sum, begin, size);
+  const Run run{sum, begin};
+  Bucket<Threads, kHeld> bucket(run, size);
   float own_largest = 0;
   bucket.each([&](int at, int, const float (&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
@@ -51,7 +52,7 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
       put_half(half, halves + 2 * (at + j));
       a[j] -= coding.decode(half);
     }
-    sum.leave(begin + at, count, a);
+    run.leave(at, count, a);
   });
   write_image<Threads>(image, piece, block_bytes(size));
 }

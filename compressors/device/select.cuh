@@ -23,8 +23,8 @@ struct Choice {
   int ties;
 };
 
-template <class Team, int kHeld>
-__device__ int count_from(Bucket<Team, kHeld>& bucket, uint32_t magnitude) {
+template <class Team, int kHeld, class Source>
+__device__ int count_from(Bucket<Team, kHeld, Source>& bucket, uint32_t magnitude) {
   const float least = __uint_as_float(magnitude);
   int own = 0;
   bucket.each([&](int, int, const float (&a)[kGroup]) {
@@ -36,8 +36,8 @@ __device__ int count_from(Bucket<Team, kHeld>& bucket, uint32_t magnitude) {
 
 // The threshold is found from its top bit down: a bit is set if at least `kept` magnitudes reach the number with it. A number that exactly
 // `kept` reach ends the search. `largest` is the largest magnitude; what is behind a block's end is 0, and no number tried is.
-template <class Team, int kHeld>
-__device__ Choice choose(Bucket<Team, kHeld>& bucket, int kept, uint32_t largest) {
+template <class Team, int kHeld, class Source>
+__device__ Choice choose(Bucket<Team, kHeld, Source>& bucket, int kept, uint32_t largest) {
   uint32_t threshold = 0;
   for (int bit = 30; bit >= 0; --bit) {
     const uint32_t tried = threshold | 1u << bit;
@@ -78,8 +78,8 @@ __device__ int exclusive_sum(int value, int& total) {
 
 // visit(element within the block, its place among the kept, its value, which the visit may replace) for what the choice keeps; then
 // leave(first element, how many, the elements), for all.
-template <class Team, int kHeld, class Visit, class Leave>
-__device__ void visit_chosen(Bucket<Team, kHeld>& bucket, const Choice& choice, int kept, Visit&& visit, Leave&& leave) {
+template <class Team, int kHeld, class Source, class Visit, class Leave>
+__device__ void visit_chosen(Bucket<Team, kHeld, Source>& bucket, const Choice& choice, int kept, Visit&& visit, Leave&& leave) {
   int above_before = 0, ties_before = 0;
   bucket.each([&](int at, int count, float (&a)[kGroup]) {
     unsigned above = 0, ties = 0;

@@ -88,7 +88,8 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, C
   const size_t index = Team::index();
   if (index >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(index);
-  Bucket<Team, kHeld> bucket(sum, begin, cut.size(index));
+  const Run run{sum, begin};
+  Bucket<Team, kHeld> bucket(run, cut.size(index));
   bucket.each([&](int at, int, const float (&a)[kGroup]) { report_non_finite(a, begin + at, report); });
 
   std::byte* block = out + cut.block(index);
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, C
       a[j] = left_of(a[j] - grid.value(level), 0);
     }
     store_low_bytes(levels, packed_bytes(count, cut.bits), packed + at / kGroup * cut.bits);
-    sum.leave(begin + at, count, a);
+    run.leave(at, count, a);
   });
 }
 

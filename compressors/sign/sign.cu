@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
   if (block >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(block);
   const int elems = cut.size(block);
-  Bucket<Team, kHeld> bucket(sum, begin, elems);
+  const Run run{sum, begin};
+  Bucket<Team, kHeld> bucket(run, elems);
   int own_nonzero = 0;
   bucket.each([&](int at, int, const float (&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
@@ -69,7 +70,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
       if (has_zeros) zeros[at / 8] = static_cast<std::byte>(zero);
       signs[at / 8] = static_cast<std::byte>(negative);
     }
-    sum.leave(begin + at, count, a);
+    run.leave(at, count, a);
   });
 }
 

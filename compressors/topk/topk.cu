@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_chunks(Sum sum, Cu
   if (block >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(block);
   const int kept = cut.kept(block), bytes = cut.block_bytes(kept);
-  Bucket<Team, kHeld> bucket(sum, begin, cut.size(block));
+  const Run run{sum, begin};
+  Bucket<Team, kHeld> bucket(run, cut.size(block));
 
   std::byte* piece = out + cut.block_begin(block);
   std::byte* image = image_of_team<Team>(cut);
@@ -92,7 +93,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_chunks(Sum sum, Cu
         }
         bits.put(at, positions_at + width * place);
       },
-      [&](int at, int count, const float (&a)[kGroup]) { sum.leave(begin + at, count, a); });
+      [&](int at, int count, const float (&a)[kGroup]) { run.leave(at, count, a); });
   write_image<Team>(image, piece, bytes);
 }
 
