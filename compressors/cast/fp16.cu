@@ -3,7 +3,7 @@
 #include "compressors/cast/cast_codec.h"
 #include "compressors/cast/fp16.h"
 #include "compressors/device/image.cuh"
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/values/scaled_half.h"
 
 namespace thinwire::compressors {

@@ -1,4 +1,4 @@
-#include "compressors/device/slots.h"
+#include "compressors/device/slots.cuh"
 
 namespace thinwire::compressors::device {
 namespace {

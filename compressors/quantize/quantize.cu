@@ -1,5 +1,5 @@
 // `quantize` on a device: a team of threads for each bucket, eight elements a thread at a time, whose levels fill `bits` bytes.
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/device/team.cuh"
 #include "compressors/guards.h"
 #include "compressors/quantize/device.h"

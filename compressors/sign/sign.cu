@@ -1,7 +1,7 @@
 // `sign` on a device. A team of threads encodes a block of the codec into a slot, as zeros in a block make it longer. A decoder finds out
 // where blocks begin before it can validate them, since each scale says how long its block is.
-#include "compressors/device/launch.h"
-#include "compressors/device/slots.h"
+#include "compressors/device/launch.cuh"
+#include "compressors/device/slots.cuh"
 #include "compressors/device/team.cuh"
 #include "compressors/sign/device.h"
 

@@ -1,4 +1,4 @@
-#include "compressors/sparseloco/fit.h"
+#include "compressors/sparseloco/fit.cuh"
 
 #include "compressors/device/elements.cuh"
 #include "compressors/sparseloco/run_sum.h"

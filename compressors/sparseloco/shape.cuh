@@ -1,6 +1,6 @@
 // For kernels: a Plan (plan.h), and where its blocks and their kept values are.
 #pragma once
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/device/select.cuh"
 #include "compressors/sparseloco/device.h"
 

@@ -1,10 +1,10 @@
 // `sparseloco` on a device. A team of threads chooses in a block, as for top-k; the values of all blocks are fitted to bins (fit.cu); then a
 // team writes the bits of a block to a slot, and the slots are moved together. A decoder finds where blocks begin (starts.cu), reads each
 // by one thread, and adds all values at once.
-#include "compressors/device/slots.h"
+#include "compressors/device/slots.cuh"
 #include "compressors/guards.h"
-#include "compressors/sparseloco/fit.h"
-#include "compressors/sparseloco/starts.h"
+#include "compressors/sparseloco/fit.cuh"
+#include "compressors/sparseloco/starts.cuh"
 
 namespace thinwire::compressors {
 namespace {

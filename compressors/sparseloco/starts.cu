@@ -1,4 +1,4 @@
-#include "compressors/sparseloco/starts.h"
+#include "compressors/sparseloco/starts.cuh"
 
 #include <vector>
 

@@ -1,7 +1,7 @@
 // `topk` by chunks on a device: a team of threads holds a chunk in registers, finds the cut, and makes the chunk's block in shared memory.
 #include <algorithm>
 
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/device/select.cuh"
 #include "compressors/topk/device.h"
 #include "compressors/topk/reference.h"

@@ -1,6 +1,6 @@
 // For the host's half of the kernels: fit_bins() of bins.h, for values in device memory.
 #pragma once
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/sparseloco/bin.h"
 
 namespace thinwire::compressors::sparseloco {
