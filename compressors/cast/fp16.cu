@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
   const Run run{sum, begin};
   Bucket<Threads, kHeld> bucket(run, size);
   float own_largest = 0;
-  bucket.each([&](int at, int, const float (&a)[kGroup]) {
+  bucket.each([&](int at, int, const float(&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) own_largest = fmaxf(own_largest, fabsf(a[j]));
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
   std::byte* piece = out + size_t{blockIdx.x} * block_bytes(kBlock);
   std::byte* halves = image + image_shift(piece) + 1;
   if (Threads::rank() == 0) halves[-1] = static_cast<std::byte>(exponent);
-  bucket.each([&](int at, int count, float (&a)[kGroup]) {
+  bucket.each([&](int at, int count, float(&a)[kGroup]) {
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {
       if (j >= count) break;

@@ -58,7 +58,12 @@ __device__ inline bool is_faulty(const DeviceReport* report) {
 // a = decay * residual + scale * x, each product and the sum rounded (the module is compiled without contraction).
 struct Sum {
   explicit Sum(const DeviceIn& in)
-      : x(in.x), residual(in.residual), left(in.left), scale(in.scale), decay(in.decay), in_place(in.left != nullptr && in.left == in.residual) {}
+      : x(in.x),
+        residual(in.residual),
+        left(in.left),
+        scale(in.scale),
+        decay(in.decay),
+        in_place(in.left != nullptr && in.left == in.residual) {}
 
   __device__ void load(size_t i, int count, float (&a)[kGroup]) const {
     load_group(x + i, count, a);
@@ -100,7 +105,8 @@ __device__ void report_non_finite(const float (&a)[kGroup], const Place& place, 
   }
 }
 __device__ inline void report_non_finite(const float (&a)[kGroup], size_t first, DeviceReport* report) {
-  report_non_finite(a, [=](int j) { return first + j; }, report);
+  report_non_finite(
+      a, [=](int j) { return first + j; }, report);
 }
 
 }  // namespace thinwire::compressors::device

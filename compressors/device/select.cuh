@@ -1,7 +1,8 @@
 // For kernels: the choice of top-k within a block of at most 4096 elements, all of which a team holds in registers, and streams of bits in
 // shared memory, as the chosen positions travel.
 //
-// select_largest() of compressors/topk/reference.h to the element: the largest magnitudes, the lower index among equals, in ascending order.
+// select_largest() of compressors/topk/reference.h to the element: the largest magnitudes, the lower index among equals, in ascending
+// order.
 #pragma once
 #include "compressors/device/image.cuh"
 
@@ -27,7 +28,7 @@ template <class Team, int kHeld, class Source>
 __device__ int count_from(Bucket<Team, kHeld, Source>& bucket, uint32_t magnitude) {
   const float least = __uint_as_float(magnitude);
   int own = 0;
-  bucket.each([&](int, int, const float (&a)[kGroup]) {
+  bucket.each([&](int, int, const float(&a)[kGroup]) {
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) own += fabsf(a[j]) >= least;
   });
@@ -81,7 +82,7 @@ __device__ int exclusive_sum(int value, int& total) {
 template <class Team, int kHeld, class Source, class Visit, class Leave>
 __device__ void visit_chosen(Bucket<Team, kHeld, Source>& bucket, const Choice& choice, int kept, Visit&& visit, Leave&& leave) {
   int above_before = 0, ties_before = 0;
-  bucket.each([&](int at, int count, float (&a)[kGroup]) {
+  bucket.each([&](int at, int count, float(&a)[kGroup]) {
     unsigned above = 0, ties = 0;
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {

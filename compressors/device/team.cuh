@@ -116,7 +116,7 @@ __device__ double lane_sum(Bucket<Team, kHeld>& bucket, const Term& term) {
   __shared__ __align__(16) float tiles[Team::kPerBlock][kTile];
   float* tile = tiles[Team::within_block()];
   double partial = 0;
-  bucket.each([&](int, int, const float (&a)[kGroup]) {
+  bucket.each([&](int, int, const float(&a)[kGroup]) {
     store_group(a, kGroup, tile + Team::rank() * kGroup);
     Team::sync();
     if (Team::rank() < kLanes) {

@@ -18,7 +18,9 @@ struct Cut {
   __host__ __device__ size_t count() const { return (elems + block_elems - 1) / block_elems; }
   __host__ __device__ size_t begin(size_t block) const { return block * block_elems; }
   __host__ __device__ int size(size_t block) const { return static_cast<int>(min(block_elems, elems - begin(block))); }
-  size_t plain() const { return elems / block_elems * plain_bytes(block_elems) + (elems % block_elems == 0 ? 0 : plain_bytes(elems % block_elems)); }
+  size_t plain() const {
+    return elems / block_elems * plain_bytes(block_elems) + (elems % block_elems == 0 ? 0 : plain_bytes(elems % block_elems));
+  }
 
   size_t elems, block_elems;
 };
@@ -38,7 +40,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
   const Run run{sum, begin};
   Bucket<Team, kHeld> bucket(run, elems);
   int own_nonzero = 0;
-  bucket.each([&](int at, int, const float (&a)[kGroup]) {
+  bucket.each([&](int at, int, const float(&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) own_nonzero += a[j] != 0;
@@ -56,7 +58,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
     memcpy(slot, &said, sizeof said);
     slots.lengths[block] = static_cast<uint32_t>(8 * (nonzero == 0 ? sizeof(float) : signs + bits_bytes(elems) - slot));
   }
-  bucket.each([&](int at, int count, float (&a)[kGroup]) {
+  bucket.each([&](int at, int count, float(&a)[kGroup]) {
     if (count == 0) return;
     unsigned zero = 0, negative = 0;
 #pragma unroll
@@ -100,7 +102,8 @@ constexpr size_t kWindowBytes = 32768;
 
 // By one block of threads. Without zeros anywhere all blocks are alike; else one thread goes from scale to scale, through a window of the
 // payload that all of them fetch.
-__global__ void __launch_bounds__(kWalkThreads) find_blocks(ConstBytes payload, Cut cut, bool may_be_plain, Starts starts, DeviceReport* report) {
+__global__ void __launch_bounds__(kWalkThreads)
+    find_blocks(ConstBytes payload, Cut cut, bool may_be_plain, Starts starts, DeviceReport* report) {
   const size_t count = cut.count();
   if (may_be_plain && *starts.not_plain == 0) {
     for (size_t i = threadIdx.x; i < count; i += kWalkThreads) starts.at[i] = i * plain_bytes(cut.block_elems);
@@ -145,7 +148,8 @@ __global__ void __launch_bounds__(kWalkThreads) find_blocks(ConstBytes payload, 
 }
 
 template <class Team>
-__global__ void __launch_bounds__(Team::kBlockThreads) validate_blocks(const std::byte* payload, Cut cut, Starts starts, DeviceReport* report) {
+__global__ void __launch_bounds__(Team::kBlockThreads)
+    validate_blocks(const std::byte* payload, Cut cut, Starts starts, DeviceReport* report) {
   const size_t block = Team::index();
   if (block >= *starts.known) return;
   const std::byte* at = payload + starts.at[block];

@@ -12,8 +12,8 @@ constexpr int kThreads = 256;
 constexpr int kRun = kRunTerms;
 static_assert(kRun == kThreads, "code_values() has a thread for each value of a run");
 
-// Sums of runs of terms. Threads fetch the terms of many runs side by side into shared memory; then each run is one thread's, in order. Rows
-// are padded by one, so that threads which go down rows do not meet in a bank.
+// Sums of runs of terms. Threads fetch the terms of many runs side by side into shared memory; then each run is one thread's, in order.
+// Rows are padded by one, so that threads which go down rows do not meet in a bank.
 template <int kRuns, class Number, class Term>
 __device__ void sum_runs(const Number* numbers, size_t count, const Term& term, size_t first_run, double* sums) {
   __shared__ Number rows[kRuns][kRun + 1];
@@ -41,8 +41,7 @@ __global__ void __launch_bounds__(kThreads)
   if (is_faulty(report)) return;
   const double shift = grid == nullptr ? 0 : grid->shift;
   sum_runs<kValueRuns>(
-      values, count,
-      [&](float value) { return grid == nullptr ? static_cast<double>(value) : (value - shift) * (value - shift); },
+      values, count, [&](float value) { return grid == nullptr ? static_cast<double>(value) : (value - shift) * (value - shift); },
       size_t{blockIdx.x} * kValueRuns, sums);
 }
 
@@ -56,8 +55,8 @@ __global__ void __launch_bounds__(kThreads) sum_sums(const double* numbers, size
 }
 
 // The last sums, by one block; from the total follows the grid's shift or, when that is known, all of it.
-__global__ void __launch_bounds__(kThreads)
-    finish_grid(const double* numbers, size_t count, double values, double bins, bool shift_is_known, BinGrid* grid, const DeviceReport* report) {
+__global__ void __launch_bounds__(kThreads) finish_grid(const double* numbers, size_t count, double values, double bins,
+                                                        bool shift_is_known, BinGrid* grid, const DeviceReport* report) {
   if (is_faulty(report)) return;
   __shared__ double sums[kSumRuns];
   sum_runs<kSumRuns>(numbers, count, Itself(), 0, sums);
@@ -123,14 +122,15 @@ void fit_grid(const Fit& fit, const float* values, bool shift_is_known, const De
   const cudaStream_t stream = stream_of(context);
   size_t count = ceil_div(fit.count, kRun);
   double *sums = fit.sums, *more = fit.more_sums;
-  sum_values<<<grid_for(count, kValueRuns), kThreads, 0, stream>>>(values, fit.count, shift_is_known ? fit.grid : nullptr, sums, context.report);
+  sum_values<<<grid_for(count, kValueRuns), kThreads, 0, stream>>>(values, fit.count, shift_is_known ? fit.grid : nullptr, sums,
+                                                                   context.report);
   require_launched("sum_values");
   for (; count > kSumRuns * kRun; count = ceil_div(count, kRun), std::swap(sums, more)) {
     sum_sums<<<grid_for(ceil_div(count, kRun), kSumRuns), kThreads, 0, stream>>>(sums, count, more, context.report);
     require_launched("sum_sums");
   }
-  finish_grid<<<1, kThreads, 0, stream>>>(sums, count, static_cast<double>(fit.count), static_cast<double>(fit.bins), shift_is_known, fit.grid,
-                                          context.report);
+  finish_grid<<<1, kThreads, 0, stream>>>(sums, count, static_cast<double>(fit.count), static_cast<double>(fit.bins), shift_is_known,
+                                          fit.grid, context.report);
   require_launched("finish_grid");
 }
 

@@ -10,8 +10,8 @@ struct Fit {
   Fit(device::Scratch& scratch, size_t count, size_t bins);
 
   size_t count, bins;
-  double *sums, *more_sums;     // of runs, and of runs of those
-  Bin *tables, *more_tables;    // all bins of a run; of runs of those
+  double *sums, *more_sums;   // of runs, and of runs of those
+  Bin *tables, *more_tables;  // all bins of a run; of runs of those
   BinGrid* grid;
 };
 

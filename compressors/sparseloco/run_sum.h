@@ -40,7 +40,8 @@ class RunSum {
 // visit(the values of a run) for all runs; the last one may be shorter.
 template <class Visit>
 void for_each_run(std::span<const float> values, Visit&& visit) {
-  for (size_t begin = 0; begin < values.size(); begin += kRunTerms) visit(values.subspan(begin, std::min(kRunTerms, values.size() - begin)));
+  for (size_t begin = 0; begin < values.size(); begin += kRunTerms)
+    visit(values.subspan(begin, std::min(kRunTerms, values.size() - begin)));
 }
 
 template <class Term>

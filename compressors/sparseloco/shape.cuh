@@ -8,7 +8,9 @@ namespace thinwire::compressors::sparseloco {
 
 // Where the elements of one block, row-major, are in the layer.
 struct Places {
-  __device__ size_t operator()(int at) const { return height == 1 ? begin + at : begin + static_cast<size_t>(at / width) * stride + at % width; }
+  __device__ size_t operator()(int at) const {
+    return height == 1 ? begin + at : begin + static_cast<size_t>(at / width) * stride + at % width;
+  }
   // Eight elements are neighbours in the layer.
   __device__ bool are_smooth() const { return height == 1 || width % device::kGroup == 0; }
 

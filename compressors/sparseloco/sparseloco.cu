@@ -1,5 +1,5 @@
-// `sparseloco` on a device. A team of threads chooses in a block, as for top-k; the values of all blocks are fitted to bins (fit.cu); then a
-// team writes the bits of a block to a slot, and the slots are moved together. A decoder finds where blocks begin (starts.cu), reads each
+// `sparseloco` on a device. A team of threads chooses in a block, as for top-k; the values of all blocks are fitted to bins (fit.cu); then
+// a team writes the bits of a block to a slot, and the slots are moved together. A decoder finds where blocks begin (starts.cu), reads each
 // by one thread, and adds all values at once.
 #include "compressors/device/slots.cuh"
 #include "compressors/guards.h"
@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) choose_values(Sum sum, Sh
   const int count = shape.kept(block);
   Bucket<Team, kHeld, Tile> bucket(tile, shape.elems(block));
   float own_largest = 0;
-  bucket.each([&](int at, int, const float (&a)[kGroup]) {
+  bucket.each([&](int at, int, const float(&a)[kGroup]) {
     report_non_finite(
         a, [&](int j) { return tile.place(at + j); }, report);
 #pragma unroll
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) choose_values(Sum sum, Sh
         values[place] = a;
         positions[place] = static_cast<uint16_t>(at);
       },
-      [&](int at, int size, const float (&a)[kGroup]) { tile.leave(at, size, a); });
+      [&](int at, int size, const float(&a)[kGroup]) { tile.leave(at, size, a); });
 }
 
 // Where there are no more values than bins, value i is level i.
@@ -199,7 +199,8 @@ class DeviceSparseLoco final : public DeviceCodec {
     const Encoding work(scratch, plan);
     const cudaStream_t stream = stream_of(context);
     with_block_team(plan.share(0).elems, [&]<class Team, int kHeld>() {
-      choose_values<Team, kHeld><<<grid_for(shape.blocks, Team::kPerBlock), Team::kBlockThreads, 0, stream>>>(sum, shape, work.kept, context.report);
+      choose_values<Team, kHeld>
+          <<<grid_for(shape.blocks, Team::kPerBlock), Team::kBlockThreads, 0, stream>>>(sum, shape, work.kept, context.report);
     });
     require_launched("choose_values");
 
@@ -211,8 +212,9 @@ class DeviceSparseLoco final : public DeviceCodec {
       require_launched("copy_levels");
     }
     const auto write = [&]<class Team>() {
-      write_blocks<Team><<<grid_for(shape.blocks, Team::kPerBlock), Team::kBlockThreads, Team::kPerBlock * work.slots.stride_bytes, stream>>>(
-          sum, shape, work.kept, levels, work.slots, context.report);
+      write_blocks<Team>
+          <<<grid_for(shape.blocks, Team::kPerBlock), Team::kBlockThreads, Team::kPerBlock * work.slots.stride_bytes, stream>>>(
+              sum, shape, work.kept, levels, work.slots, context.report);
     };
     shape.first_kept <= 256 ? write.template operator()<Team<32>>() : write.template operator()<Team<256>>();
     require_launched("write_blocks");
@@ -229,7 +231,8 @@ class DeviceSparseLoco final : public DeviceCodec {
     const Decoding work(scratch, plan);
     const cudaStream_t on = stream_of(context);
     const auto* levels = reinterpret_cast<const float*>(payload.data());
-    const Stream stream{reinterpret_cast<const uint32_t*>(payload.data() + plan.header_bytes()), 8 * uint64_t{payload.size() - plan.header_bytes()}};
+    const Stream stream{reinterpret_cast<const uint32_t*>(payload.data() + plan.header_bytes()),
+                        8 * uint64_t{payload.size() - plan.header_bytes()}};
     if (shape.is_rice) find_starts(shape, stream.words, stream.bits, work.links, work.starts, context);
     cudaMemsetAsync(work.used, 0, kMostBins, on);
     read_blocks<<<grid_for(shape.blocks, kThreads), kThreads, 0, on>>>(stream, shape, work.starts, work.kept, work.used, context.report);
@@ -245,7 +248,9 @@ class DeviceSparseLoco final : public DeviceCodec {
     Encoding(Scratch& scratch, const Plan& plan)
         : kept(scratch, plan.kept()), fit(scratch, plan.kept(), plan.levels()), slots(scratch, plan.blocks().count(), slot_bytes(plan)) {}
     // A field at a slot's end may touch the word behind it.
-    static size_t slot_bytes(const Plan& plan) { return ceil_div(std::max(plan.worst_bits(plan.share(0)), plan.worst_bits(plan.share(plan.blocks().count() - 1))), 8) + 4; }
+    static size_t slot_bytes(const Plan& plan) {
+      return ceil_div(std::max(plan.worst_bits(plan.share(0)), plan.worst_bits(plan.share(plan.blocks().count() - 1))), 8) + 4;
+    }
 
     Kept kept;
     Fit fit;
@@ -267,12 +272,15 @@ class DeviceSparseLoco final : public DeviceCodec {
   SparseLocoOnDevice parameters_;
 };
 
-std::unique_ptr<DeviceCodec> make_sparseloco(const SparseLocoOnDevice& parameters) { return std::make_unique<DeviceSparseLoco>(parameters); }
+std::unique_ptr<DeviceCodec> make_sparseloco(const SparseLocoOnDevice& parameters) {
+  return std::make_unique<DeviceSparseLoco>(parameters);
+}
 
 }  // namespace
 }  // namespace thinwire::compressors
 
 extern "C" [[gnu::visibility("default")]] const void* thinwire_cuda_sparseloco() {
-  static constexpr thinwire::compressors::DeviceMaker<thinwire::compressors::SparseLocoOnDevice> maker = thinwire::compressors::make_sparseloco;
+  static constexpr thinwire::compressors::DeviceMaker<thinwire::compressors::SparseLocoOnDevice> maker =
+      thinwire::compressors::make_sparseloco;
   return &maker;
 }

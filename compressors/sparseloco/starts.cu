@@ -12,7 +12,8 @@ constexpr int kThreads = 256;
 __device__ size_t thread_index() { return size_t{blockIdx.x} * kThreads + threadIdx.x; }
 
 // Where a code that begins at each bit ends: behind its zeros, the one and `parameter` bits. No code has more zeros than most_zeros.
-__global__ void __launch_bounds__(kThreads) link_codes(const uint32_t* stream, uint32_t bits, unsigned parameter, uint32_t most_zeros, uint32_t* links) {
+__global__ void __launch_bounds__(kThreads)
+    link_codes(const uint32_t* stream, uint32_t bits, unsigned parameter, uint32_t most_zeros, uint32_t* links) {
   const size_t i = thread_index();
   if (i > bits) return;
   const uint32_t at = static_cast<uint32_t>(i);

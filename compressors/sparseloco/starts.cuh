@@ -19,6 +19,7 @@ struct Links {
 inline constexpr uint32_t kNoLink = ~uint32_t{0};
 
 // starts[block], or kNoLink where the stream ends before that.
-void find_starts(const Shape& shape, const uint32_t* stream, uint64_t bits, const Links& links, uint32_t* starts, const DeviceContext& context);
+void find_starts(const Shape& shape, const uint32_t* stream, uint64_t bits, const Links& links, uint32_t* starts,
+                 const DeviceContext& context);
 
 }  // namespace thinwire::compressors::sparseloco

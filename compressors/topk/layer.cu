@@ -1,5 +1,5 @@
-// `topk` over whole layers on a device, by radix select as in layer_choice.h: three passes find the threshold digit by digit, a fourth counts
-// what each tile of the layer keeps, the last one writes it in order.
+// `topk` over whole layers on a device, by radix select as in layer_choice.h: three passes find the threshold digit by digit, a fourth
+// counts what each tile of the layer keeps, the last one writes it in order.
 //
 // The first pass leaves a in `left`, so that the others read 4 bytes an element; without a `left` they form a again.
 #include "compressors/device/launch.cuh"
@@ -29,7 +29,9 @@ struct Bracket {
 
 struct Work {
   Work(Scratch& scratch, size_t elems)
-      : bracket(scratch.take<Bracket>(1)), tally(scratch.take<uint32_t>(size_t{1} << kDigits[0].bits)), kept(scratch.take<uint2>(ceil_div(elems, kTile))) {}
+      : bracket(scratch.take<Bracket>(1)),
+        tally(scratch.take<uint32_t>(size_t{1} << kDigits[0].bits)),
+        kept(scratch.take<uint2>(ceil_div(elems, kTile))) {}
 
   Bracket* bracket;
   uint32_t* tally;  // of a digit's values
@@ -50,7 +52,8 @@ __device__ uint32_t magnitude_of(float a) { return __float_as_uint(a) & 0x7fffff
 __global__ void start_search(Work work) { *work.bracket = {.low = 0, .above = 0, .largest = 0}; }
 
 // Counts the values of a digit among the magnitudes that have the digits found so far.
-__global__ void __launch_bounds__(Threads::kThreads) tally_digit(Sum sum, size_t elems, Digit digit, Work work, bool is_first, DeviceReport* report) {
+__global__ void __launch_bounds__(Threads::kThreads)
+    tally_digit(Sum sum, size_t elems, Digit digit, Work work, bool is_first, DeviceReport* report) {
   extern __shared__ uint32_t tally[];
   if (is_first ? sum.stops(report) : is_faulty(report)) return;
   const int buckets = 1 << digit.bits;
@@ -132,7 +135,8 @@ __global__ void __launch_bounds__(kScan) scan_kept(size_t tiles, Work work, cons
     const size_t tile = first + threadIdx.x;
     const uint2 own = tile < tiles ? work.kept[tile] : uint2{0, 0};
     int above_total = 0, ties_total = 0;
-    const int above = exclusive_sum<Team<kScan>>(static_cast<int>(own.x), above_total), ties = exclusive_sum<Team<kScan>>(static_cast<int>(own.y), ties_total);
+    const int above = exclusive_sum<Team<kScan>>(static_cast<int>(own.x), above_total),
+              ties = exclusive_sum<Team<kScan>>(static_cast<int>(own.y), ties_total);
     if (tile < tiles) work.kept[tile] = {before.x + above, before.y + ties};
     before.x += above_total;
     before.y += ties_total;
@@ -151,7 +155,8 @@ __device__ T get(const std::byte* from) {
   return number;
 }
 
-__global__ void __launch_bounds__(Threads::kThreads) write_kept(Sum sum, size_t elems, Block block, Work work, std::byte* out, const DeviceReport* report) {
+__global__ void __launch_bounds__(Threads::kThreads)
+    write_kept(Sum sum, size_t elems, Block block, Work work, std::byte* out, const DeviceReport* report) {
   if (is_faulty(report)) return;
   const Bracket bracket = *work.bracket;
   const int exponent = ScaledHalf::exponent_for(__uint_as_float(bracket.largest));
@@ -252,8 +257,8 @@ class DeviceLayerTopk final : public DeviceCodec {
       const bool is_first = &digit == kDigits;
       const size_t tally_bytes = sizeof(uint32_t) << digit.bits;
       cudaMemsetAsync(work.tally, 0, tally_bytes, stream);
-      tally_digit<<<std::min(tiles, kMostBlocks), Threads::kThreads, tally_bytes, stream>>>(is_first ? fresh : again, elems, digit, work, is_first,
-                                                                                          context.report);
+      tally_digit<<<std::min(tiles, kMostBlocks), Threads::kThreads, tally_bytes, stream>>>(is_first ? fresh : again, elems, digit, work,
+                                                                                            is_first, context.report);
       refine_bracket<<<1, Threads::kThreads, 0, stream>>>(digit, static_cast<uint32_t>(block.kept), work, context.report);
       require_launched("refine_bracket");
     }
@@ -287,12 +292,15 @@ class DeviceLayerTopk final : public DeviceCodec {
   TopkOfLayerOnDevice parameters_;
 };
 
-std::unique_ptr<DeviceCodec> make_topk_of_layer(const TopkOfLayerOnDevice& parameters) { return std::make_unique<DeviceLayerTopk>(parameters); }
+std::unique_ptr<DeviceCodec> make_topk_of_layer(const TopkOfLayerOnDevice& parameters) {
+  return std::make_unique<DeviceLayerTopk>(parameters);
+}
 
 }  // namespace
 }  // namespace thinwire::compressors
 
 extern "C" [[gnu::visibility("default")]] const void* thinwire_cuda_topk_of_layer() {
-  static constexpr thinwire::compressors::DeviceMaker<thinwire::compressors::TopkOfLayerOnDevice> maker = thinwire::compressors::make_topk_of_layer;
+  static constexpr thinwire::compressors::DeviceMaker<thinwire::compressors::TopkOfLayerOnDevice> maker =
+      thinwire::compressors::make_topk_of_layer;
   return &maker;
 }

@@ -193,7 +193,8 @@ std::unique_ptr<DeviceCodec> TopkCodec::on_device() const {
   if (index_coding_ == IndexCoding::rice) return nullptr;
   if (global_) return make_on_device("topk_of_layer", TopkOfLayerOnDevice{.density = density_, .values = value_coding_});
   if (chunk_elems_ > kMost12Bit) return nullptr;
-  return make_on_device("topk", TopkOnDevice{.density = density_, .chunk_elems = chunk_elems_, .values = value_coding_, .indices = index_coding_});
+  return make_on_device("topk",
+                        TopkOnDevice{.density = density_, .chunk_elems = chunk_elems_, .values = value_coding_, .indices = index_coding_});
 }
 
 }  // namespace thinwire::compressors

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_chunks(Sum sum, Cu
   for (int i = Team::rank(); 4 * i < shift + bytes + 4; i += Team::kThreads) reinterpret_cast<uint32_t*>(image)[i] = 0;
 
   float own_largest = 0;
-  bucket.each([&](int at, int, const float (&a)[kGroup]) {
+  bucket.each([&](int at, int, const float(&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) own_largest = fmaxf(own_largest, fabsf(a[j]));
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_chunks(Sum sum, Cu
         }
         bits.put(at, positions_at + width * place);
       },
-      [&](int at, int count, const float (&a)[kGroup]) { run.leave(at, count, a); });
+      [&](int at, int count, const float(&a)[kGroup]) { run.leave(at, count, a); });
   write_image<Team>(image, piece, bytes);
 }
 
@@ -112,7 +112,8 @@ struct ReadBlock {
   __device__ uint32_t word(int i) const { return get<uint32_t>(image + at + 4 * i); }
   __device__ int position(const Cut& cut, int i) const {
     const unsigned width = cut.is_packed12 ? 12 : 16;
-    return static_cast<int>(get_bits(reinterpret_cast<const uint32_t*>(image), 8 * (at + cut.value_bytes(kept)) + uint64_t{width} * i, width));
+    return static_cast<int>(
+        get_bits(reinterpret_cast<const uint32_t*>(image), 8 * (at + cut.value_bytes(kept)) + uint64_t{width} * i, width));
   }
 
   const std::byte* image;
@@ -160,8 +161,9 @@ class DeviceTopk final : public DeviceCodec {
     const Cut cut = this->cut(layer);
     begin_encode(sum, cut.elems, cut.payload_bytes(), context);
     with_block_team(cut.block_elems, [&]<class Team, int kHeld>() {
-      encode_chunks<Team, kHeld><<<grid_for(cut.count(), Team::kPerBlock), Team::kBlockThreads, shared_bytes<Team>(cut), stream_of(context)>>>(
-          sum, cut, out, context.report);
+      encode_chunks<Team, kHeld>
+          <<<grid_for(cut.count(), Team::kPerBlock), Team::kBlockThreads, shared_bytes<Team>(cut), stream_of(context)>>>(sum, cut, out,
+                                                                                                                         context.report);
     });
     require_launched("encode_chunks");
   }
