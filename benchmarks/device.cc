@@ -1,4 +1,5 @@
-// bench_device: codecs on a GPU against its memory (docs/benchmarks.md). It stands beside the CUDA module and needs nothing else of Thinwire.
+// bench_device: codecs on a GPU against its memory (docs/benchmarks.md). It stands beside the CUDA module and needs nothing else of
+// Thinwire.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -166,9 +167,10 @@ class Rig {
 
   compressors::DeviceContext context() { return {.scratch = scratch_, .stream = stream_, .report = report_}; }
   void encode(const DeviceCodec& device, std::byte* left) {
-    device.encode(layer_,
-                  {.x = reinterpret_cast<float*>(on_x_), .residual = reinterpret_cast<float*>(on_residual_), .left = reinterpret_cast<float*>(left)},
-                  context(), payload_);
+    device.encode(
+        layer_,
+        {.x = reinterpret_cast<float*>(on_x_), .residual = reinterpret_cast<float*>(on_residual_), .left = reinterpret_cast<float*>(left)},
+        context(), payload_);
   }
   void decode(const DeviceCodec& device, float weight) {
     device.decode_add(layer_, {payload_, payload_bytes_}, weight, reinterpret_cast<float*>(on_out_), context());
@@ -217,8 +219,8 @@ nlohmann::ordered_json measure(const Subject& subject, const DeviceCodec& device
   const size_t elems = static_cast<size_t>(rig.layer().elems());
   const size_t encode_bytes = 12 * elems + rig.payload_bytes(), decode_bytes = 8 * elems + rig.payload_bytes();
   const auto seconds = interleaved(
-      rounds, [&] { return rig.floor_s(encode_bytes); }, [&] { return rig.encode_s(device); }, [&] { return rig.encode_in_place_s(device); },
-      [&] { return rig.floor_s(decode_bytes); }, [&] { return rig.decode_s(device); });
+      rounds, [&] { return rig.floor_s(encode_bytes); }, [&] { return rig.encode_s(device); },
+      [&] { return rig.encode_in_place_s(device); }, [&] { return rig.floor_s(decode_bytes); }, [&] { return rig.decode_s(device); });
   return {{"codec", subject.codec},
           {"options", join(subject.options, " ")},
           {"elems", elems},

@@ -21,7 +21,7 @@ namespace thinwire::compressors {
 struct DeviceReport {
   static constexpr uint64_t kNoFault = ~uint64_t{0};
   uint64_t payload_bytes;  // of an encode; nothing of use after a fault
-  uint64_t fault;          // kNoFault; else of an encode the first element of a that is not finite, of a decode_add where the payload is bad
+  uint64_t fault;  // kNoFault; else of an encode the first element of a that is not finite, of a decode_add where the payload is bad
 };
 
 // In of codec.h, in device memory. What is left, a - decoded, goes to `left` (nowhere: nullptr), which either is `residual` itself or

@@ -4,6 +4,6 @@
 
 namespace thinwire::cuda {
 
-inline constexpr char kBuildId[] = "thinwire-cuda-1";
+inline constexpr char kBuildId[] = "thinwire-cuda-2";
 
 }  // namespace thinwire::cuda

@@ -1,7 +1,7 @@
 // The casts on a device: none and bf16. Each thread turns eight elements into eight wires, or back.
 #include "compressors/cast/bf16.h"
 #include "compressors/cast/none.h"
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 
 namespace thinwire::compressors {
 namespace {

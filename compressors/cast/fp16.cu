@@ -3,7 +3,7 @@
 #include "compressors/cast/cast_codec.h"
 #include "compressors/cast/fp16.h"
 #include "compressors/device/image.cuh"
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/values/scaled_half.h"
 
 namespace thinwire::compressors {
@@ -29,9 +29,10 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
   if (sum.stops(report)) return;
   const size_t begin = size_t{blockIdx.x} * kBlock;
   const int size = size_of_block(begin, elems);
-  Bucket<Threads, kHeld> bucket(sum, begin, size);
+  const Run run{sum, begin};
+  Bucket<Threads, kHeld> bucket(run, size);
   float own_largest = 0;
-  bucket.each([&](int at, int, const float (&a)[kGroup]) {
+  bucket.each([&](int at, int, const float(&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) own_largest = fmaxf(own_largest, fabsf(a[j]));
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
   std::byte* piece = out + size_t{blockIdx.x} * block_bytes(kBlock);
   std::byte* halves = image + image_shift(piece) + 1;
   if (Threads::rank() == 0) halves[-1] = static_cast<std::byte>(exponent);
-  bucket.each([&](int at, int count, float (&a)[kGroup]) {
+  bucket.each([&](int at, int count, float(&a)[kGroup]) {
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {
       if (j >= count) break;
@@ -51,7 +52,7 @@ __global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size
       put_half(half, halves + 2 * (at + j));
       a[j] -= coding.decode(half);
     }
-    sum.leave(begin + at, count, a);
+    run.leave(at, count, a);
   });
   write_image<Threads>(image, piece, block_bytes(size));
 }

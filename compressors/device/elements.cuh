@@ -58,7 +58,12 @@ __device__ inline bool is_faulty(const DeviceReport* report) {
 // a = decay * residual + scale * x, each product and the sum rounded (the module is compiled without contraction).
 struct Sum {
   explicit Sum(const DeviceIn& in)
-      : x(in.x), residual(in.residual), left(in.left), scale(in.scale), decay(in.decay), in_place(in.left != nullptr && in.left == in.residual) {}
+      : x(in.x),
+        residual(in.residual),
+        left(in.left),
+        scale(in.scale),
+        decay(in.decay),
+        in_place(in.left != nullptr && in.left == in.residual) {}
 
   __device__ void load(size_t i, int count, float (&a)[kGroup]) const {
     load_group(x + i, count, a);
@@ -87,16 +92,21 @@ struct Sum {
   bool in_place;
 };
 
-// Elements i, i + 1, ... of a; what is behind `count` is 0.
-__device__ inline void report_non_finite(const float (&a)[kGroup], size_t i, DeviceReport* report) {
+// place(j) is where element j of the group is in the layer; what is behind the group's end is 0.
+template <class Place>
+__device__ void report_non_finite(const float (&a)[kGroup], const Place& place, DeviceReport* report) {
   bool finite = true;
 #pragma unroll
   for (int j = 0; j < kGroup; ++j) finite &= is_finite(a[j]);
   if (finite) return;
 #pragma unroll
   for (int j = kGroup - 1; j >= 0; --j) {
-    if (!is_finite(a[j])) report_fault(report, i + j);
+    if (!is_finite(a[j])) report_fault(report, place(j));
   }
+}
+__device__ inline void report_non_finite(const float (&a)[kGroup], size_t first, DeviceReport* report) {
+  report_non_finite(
+      a, [=](int j) { return first + j; }, report);
 }
 
 }  // namespace thinwire::compressors::device

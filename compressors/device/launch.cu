@@ -1,4 +1,4 @@
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 
 namespace thinwire::compressors::device {
 namespace {

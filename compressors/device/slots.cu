@@ -1,4 +1,4 @@
-#include "compressors/device/slots.h"
+#include "compressors/device/slots.cuh"
 
 namespace thinwire::compressors::device {
 namespace {
@@ -73,7 +73,8 @@ __global__ void __launch_bounds__(kGatherThreads) gather_slots(Slots slots, uint
   const uint64_t begin = slots.tiles[slot / kTile] + slots.offsets[slot], end = begin + slots.lengths[slot];
   for (uint64_t word = (begin + 31) / 32 + threadIdx.x % 32; 32 * word < end; word += 32) {
     uint64_t filled = end - 32 * word;
-    uint32_t bits = low_bits(word_of(slots, slot, static_cast<uint32_t>(32 * word - begin)), static_cast<uint32_t>(min(filled, uint64_t{32})));
+    uint32_t bits =
+        low_bits(word_of(slots, slot, static_cast<uint32_t>(32 * word - begin)), static_cast<uint32_t>(min(filled, uint64_t{32})));
     for (size_t next = slot + 1; filled < 32 && next < slots.count; ++next) {
       bits |= low_bits(word_of(slots, next, 0), slots.lengths[next]) << filled;
       filled += slots.lengths[next];

@@ -36,7 +36,16 @@ struct Team {
     return value;
   }
   static __device__ int sum(int value) {
-    return reduce(value, [](int a, int b) { return a + b; });
+    value = __reduce_add_sync(~0u, value);
+    if constexpr (kWarps > 1) {
+      __shared__ int of_warps[kWarps];
+      if (rank() % 32 == 0) of_warps[rank() / 32] = value;
+      sync();
+      value = 0;
+      for (int i = 0; i < kWarps; ++i) value += of_warps[i];
+      sync();
+    }
+    return value;
   }
 
   // The value of rank 0.
@@ -52,16 +61,26 @@ struct Team {
   }
 };
 
+// Where a bucket's elements are in the layer: one behind the other.
+struct Run {
+  __device__ void load(int at, int count, float (&a)[kGroup]) const { sum.load(begin + at, count, a); }
+  __device__ void leave(int at, int count, const float (&a)[kGroup]) const { sum.leave(begin + at, count, a); }
+  __device__ size_t place(int at) const { return begin + at; }
+
+  Sum sum;
+  size_t begin;
+};
+
 // A bucket's elements of a. Up to kHeld groups a thread are kept in registers; with none, they are formed anew whenever they are visited,
 // from memory that is in a cache by then.
-template <class Team, int kHeld>
+template <class Team, int kHeld, class Source = Run>
 class Bucket {
  public:
   static constexpr int kStride = Team::kThreads * kGroup;  // elements that the team visits at once
 
-  __device__ Bucket(const Sum& sum, size_t begin, int count) : sum_(sum), begin_(begin), count_(count) {
+  __device__ Bucket(const Source& source, int count) : source_(source), count_(count) {
 #pragma unroll
-    for (int step = 0; step < kHeld; ++step) sum.load(begin + at(step), size(step), held_[step]);
+    for (int step = 0; step < kHeld; ++step) source.load(at(step), size(step), held_[step]);
   }
 
   // visit(first element within the bucket, how many of the eight there are: 0 to 8, the elements, 0 behind those). All threads of the team
@@ -74,7 +93,7 @@ class Bucket {
     } else {
       for (int step = 0; step * kStride < count_; ++step) {
         float a[kGroup];
-        sum_.load(begin_ + at(step), size(step), a);
+        source_.load(at(step), size(step), a);
         visit(at(step), size(step), a);
       }
     }
@@ -84,8 +103,7 @@ class Bucket {
   __device__ int at(int step) const { return step * kStride + Team::rank() * kGroup; }
   __device__ int size(int step) const { return max(0, min(kGroup, count_ - at(step))); }
 
-  const Sum& sum_;
-  size_t begin_;
+  const Source& source_;
   int count_;
   float held_[kHeld > 0 ? kHeld : 1][kGroup];
 };
@@ -98,7 +116,7 @@ __device__ double lane_sum(Bucket<Team, kHeld>& bucket, const Term& term) {
   __shared__ __align__(16) float tiles[Team::kPerBlock][kTile];
   float* tile = tiles[Team::within_block()];
   double partial = 0;
-  bucket.each([&](int, int, const float (&a)[kGroup]) {
+  bucket.each([&](int, int, const float(&a)[kGroup]) {
     store_group(a, kGroup, tile + Team::rank() * kGroup);
     Team::sync();
     if (Team::rank() < kLanes) {

@@ -1,5 +1,5 @@
 // `quantize` on a device: a team of threads for each bucket, eight elements a thread at a time, whose levels fill `bits` bytes.
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 #include "compressors/device/team.cuh"
 #include "compressors/guards.h"
 #include "compressors/quantize/device.h"
@@ -60,7 +60,7 @@ __device__ int packed_bytes(int count, int bits) { return (count * bits + 7) / 8
 template <class Team, int kHeld>
 __device__ Grid write_minmax(Bucket<Team, kHeld>& bucket, int bits, std::byte* header) {
   float own_min = INFINITY, own_max = -INFINITY;
-  bucket.each([&](int, int count, const float (&a)[kGroup]) {
+  bucket.each([&](int, int count, const float(&a)[kGroup]) {
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {
       if (j >= count) break;
@@ -88,8 +88,9 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, C
   const size_t index = Team::index();
   if (index >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(index);
-  Bucket<Team, kHeld> bucket(sum, begin, cut.size(index));
-  bucket.each([&](int at, int, const float (&a)[kGroup]) { report_non_finite(a, begin + at, report); });
+  const Run run{sum, begin};
+  Bucket<Team, kHeld> bucket(run, cut.size(index));
+  bucket.each([&](int at, int, const float(&a)[kGroup]) { report_non_finite(a, begin + at, report); });
 
   std::byte* block = out + cut.block(index);
   Grid grid;
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, C
     grid = write_minmax(bucket, cut.bits, block);
   }
   std::byte* packed = block + cut.header_bytes();
-  bucket.each([&](int at, int count, float (&a)[kGroup]) {
+  bucket.each([&](int at, int count, float(&a)[kGroup]) {
     if (count == 0) return;
     std::array<uint32_t, 4> words{};
     if constexpr (kStochastic) {
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, C
       a[j] = left_of(a[j] - grid.value(level), 0);
     }
     store_low_bytes(levels, packed_bytes(count, cut.bits), packed + at / kGroup * cut.bits);
-    sum.leave(begin + at, count, a);
+    run.leave(at, count, a);
   });
 }
 

@@ -1,7 +1,7 @@
 // `sign` on a device. A team of threads encodes a block of the codec into a slot, as zeros in a block make it longer. A decoder finds out
 // where blocks begin before it can validate them, since each scale says how long its block is.
-#include "compressors/device/launch.h"
-#include "compressors/device/slots.h"
+#include "compressors/device/launch.cuh"
+#include "compressors/device/slots.cuh"
 #include "compressors/device/team.cuh"
 #include "compressors/sign/device.h"
 
@@ -18,7 +18,9 @@ struct Cut {
   __host__ __device__ size_t count() const { return (elems + block_elems - 1) / block_elems; }
   __host__ __device__ size_t begin(size_t block) const { return block * block_elems; }
   __host__ __device__ int size(size_t block) const { return static_cast<int>(min(block_elems, elems - begin(block))); }
-  size_t plain() const { return elems / block_elems * plain_bytes(block_elems) + (elems % block_elems == 0 ? 0 : plain_bytes(elems % block_elems)); }
+  size_t plain() const {
+    return elems / block_elems * plain_bytes(block_elems) + (elems % block_elems == 0 ? 0 : plain_bytes(elems % block_elems));
+  }
 
   size_t elems, block_elems;
 };
@@ -35,9 +37,10 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
   if (block >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(block);
   const int elems = cut.size(block);
-  Bucket<Team, kHeld> bucket(sum, begin, elems);
+  const Run run{sum, begin};
+  Bucket<Team, kHeld> bucket(run, elems);
   int own_nonzero = 0;
-  bucket.each([&](int at, int, const float (&a)[kGroup]) {
+  bucket.each([&](int at, int, const float(&a)[kGroup]) {
     report_non_finite(a, begin + at, report);
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) own_nonzero += a[j] != 0;
@@ -55,7 +58,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
     memcpy(slot, &said, sizeof said);
     slots.lengths[block] = static_cast<uint32_t>(8 * (nonzero == 0 ? sizeof(float) : signs + bits_bytes(elems) - slot));
   }
-  bucket.each([&](int at, int count, float (&a)[kGroup]) {
+  bucket.each([&](int at, int count, float(&a)[kGroup]) {
     if (count == 0) return;
     unsigned zero = 0, negative = 0;
 #pragma unroll
@@ -69,7 +72,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
       if (has_zeros) zeros[at / 8] = static_cast<std::byte>(zero);
       signs[at / 8] = static_cast<std::byte>(negative);
     }
-    sum.leave(begin + at, count, a);
+    run.leave(at, count, a);
   });
 }
 
@@ -99,7 +102,8 @@ constexpr size_t kWindowBytes = 32768;
 
 // By one block of threads. Without zeros anywhere all blocks are alike; else one thread goes from scale to scale, through a window of the
 // payload that all of them fetch.
-__global__ void __launch_bounds__(kWalkThreads) find_blocks(ConstBytes payload, Cut cut, bool may_be_plain, Starts starts, DeviceReport* report) {
+__global__ void __launch_bounds__(kWalkThreads)
+    find_blocks(ConstBytes payload, Cut cut, bool may_be_plain, Starts starts, DeviceReport* report) {
   const size_t count = cut.count();
   if (may_be_plain && *starts.not_plain == 0) {
     for (size_t i = threadIdx.x; i < count; i += kWalkThreads) starts.at[i] = i * plain_bytes(cut.block_elems);
@@ -144,7 +148,8 @@ __global__ void __launch_bounds__(kWalkThreads) find_blocks(ConstBytes payload, 
 }
 
 template <class Team>
-__global__ void __launch_bounds__(Team::kBlockThreads) validate_blocks(const std::byte* payload, Cut cut, Starts starts, DeviceReport* report) {
+__global__ void __launch_bounds__(Team::kBlockThreads)
+    validate_blocks(const std::byte* payload, Cut cut, Starts starts, DeviceReport* report) {
   const size_t block = Team::index();
   if (block >= *starts.known) return;
   const std::byte* at = payload + starts.at[block];

@@ -23,8 +23,8 @@ class Plan {
   // `k` is what a block of 4096 elements keeps.
   Plan(Layer layer, Blocks::Vectors vectors, size_t k, unsigned bits, IndexCoding coding) : blocks_(layer, vectors), coding_(coding) {
     if (blocks_.count() == 0) return;
-    first_ = share(blocks_.at(0).elems(), k);
-    last_ = share(blocks_.at(blocks_.count() - 1).elems(), k);
+    first_ = share_of(blocks_.at(0).elems(), k);
+    last_ = share_of(blocks_.at(blocks_.count() - 1).elems(), k);
     kept_ = (blocks_.count() - 1) * first_.kept + last_.kept;
     const size_t bins = size_t{1} << bits;
     levels_ = std::min(kept_, bins);
@@ -45,33 +45,36 @@ class Plan {
     return header_bytes() + static_cast<size_t>((bits + 7) / 8);
   }
 
+  // Of a block in the stream.
+  uint64_t worst_bits(const Share& share) const {
+    const uint64_t positions =
+        coding_ == IndexCoding::rice ? rice::worst_bits(share.kept, share.elems, share.rice_parameter) : share.kept * kPackedBits;
+    return positions + share.kept * code_bits_;
+  }
+
   // Guaranteed where values travel as they are.
   double worst_share_kept() const {
     const auto ratio = [](const Share& share) { return static_cast<double>(share.kept) / static_cast<double>(share.elems); };
     return kept_ == 0 ? 1 : std::min(ratio(first_), ratio(last_));
   }
 
+  const Share& share(size_t block) const { return block + 1 < blocks_.count() ? first_ : last_; }
+
   // visit(Block, Share, first): `first` is the number of values that earlier blocks keep. Ends at the first false; true when there was
   // none.
   template <class F>
   bool for_each_block(F&& visit) const {
     for (size_t i = 0, first = 0; i < blocks_.count(); ++i) {
-      const Share& share = i + 1 < blocks_.count() ? first_ : last_;
-      if (!visit(blocks_.at(i), share, first)) return false;
-      first += share.kept;
+      if (!visit(blocks_.at(i), share(i), first)) return false;
+      first += share(i).kept;
     }
     return true;
   }
 
  private:
-  static Share share(size_t elems, size_t k) {
+  static Share share_of(size_t elems, size_t k) {
     const size_t kept = std::max<size_t>(1, (elems * k + kBlockElems / 2) / kBlockElems);
     return {.elems = elems, .kept = kept, .rice_parameter = rice::parameter_for(kept, elems)};
-  }
-  uint64_t worst_bits(const Share& share) const {
-    const uint64_t positions =
-        coding_ == IndexCoding::rice ? rice::worst_bits(share.kept, share.elems, share.rice_parameter) : share.kept * kPackedBits;
-    return positions + share.kept * code_bits_;
   }
 
   Blocks blocks_;

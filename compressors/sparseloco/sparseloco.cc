@@ -11,6 +11,7 @@
 #include "compressors/entropy/entropy_coded.h"
 #include "compressors/guards.h"
 #include "compressors/sparseloco/bins.h"
+#include "compressors/sparseloco/device.h"
 #include "compressors/topk/kernels.h"
 
 namespace thinwire::compressors {
@@ -215,6 +216,12 @@ void SparseLocoCodec::decode_add(Layer layer, ConstBytes payload, float weight, 
     for (size_t i = first; i < first + share.kept; ++i) out[place(work.positions[i])] += levels[work.codes[i]];
     return true;
   });
+}
+
+std::unique_ptr<DeviceCodec> SparseLocoCodec::on_device() const {
+  constexpr size_t kMostRice = 256;
+  if (coding_ == IndexCoding::rice && k_ > kMostRice) return nullptr;
+  return make_on_device("sparseloco", SparseLocoOnDevice{.vectors = vectors_, .k = k_, .bits = bits_, .coding = coding_});
 }
 
 }  // namespace thinwire::compressors

@@ -44,6 +44,7 @@ class SparseLocoCodec final : public Codec {
   Traits traits(Layer layer) const override;
   size_t encode(Layer layer, In in, Context& context, std::byte* out) const override;
   void decode_add(Layer layer, ConstBytes payload, float weight, float* out, Context& context) const override;
+  std::unique_ptr<DeviceCodec> on_device() const override;  // with Rice codes up to k = 256: their decoder takes 12 bytes a bit
 
  private:
   sparseloco::Plan plan(Layer layer) const { return {layer, vectors_, k_, bits_, coding_}; }

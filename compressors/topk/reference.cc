@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <functional>
 
 namespace thinwire::compressors {
@@ -33,10 +32,6 @@ void select(std::span<const float> values, std::span<uint32_t> magnitudes, std::
 }
 
 }  // namespace
-
-size_t kept_of(double density, size_t elems) {
-  return std::max<size_t>(1, static_cast<size_t>(std::round(density * static_cast<double>(elems))));
-}
 
 void select_largest(std::span<const float> values, std::span<uint32_t> magnitudes, std::span<uint16_t> indices) {
   select(values, magnitudes, indices);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "compressors/entropy/entropy_coded.h"
 #include "compressors/guards.h"
+#include "compressors/topk/device.h"
 #include "compressors/topk/error_curve.h"
 #include "compressors/topk/kernels.h"
 #include "compressors/topk/layer_choice.h"
@@ -186,6 +187,14 @@ void TopkCodec::decode_add(Layer layer, ConstBytes payload, float weight, float*
     decode_values(value_coding_, block.coded_values.data(), block.values);
     for (size_t i = 0; i < block.indices.size(); ++i) out[block.begin + block.indices[i]] += weight * block.values[i];
   });
+}
+
+std::unique_ptr<DeviceCodec> TopkCodec::on_device() const {
+  if (index_coding_ == IndexCoding::rice) return nullptr;
+  if (global_) return make_on_device("topk_of_layer", TopkOfLayerOnDevice{.density = density_, .values = value_coding_});
+  if (chunk_elems_ > kMost12Bit) return nullptr;
+  return make_on_device("topk",
+                        TopkOnDevice{.density = density_, .chunk_elems = chunk_elems_, .values = value_coding_, .indices = index_coding_});
 }
 
 }  // namespace thinwire::compressors

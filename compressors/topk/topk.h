@@ -49,6 +49,7 @@ class TopkCodec final : public Codec {
   Traits traits(Layer layer) const override;  // under scope global, layers have fewer than 2^32 elements
   size_t encode(Layer layer, In in, Context& context, std::byte* out) const override;
   void decode_add(Layer layer, ConstBytes payload, float weight, float* out, Context& context) const override;
+  std::unique_ptr<DeviceCodec> on_device() const override;  // without Rice codes, and of chunks up to 4096
 
  private:
   struct Block;

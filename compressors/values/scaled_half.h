@@ -9,7 +9,6 @@
 // e is at least -128, to fit a byte. That is low enough: fp32 denormals are multiples of 2^-149, which 2^-24 * 2^-128 divides.
 // Halves stop at 2^15 - 16, so that the largest fp32 decodes to a finite value; this too is within 2^-11 |a|.
 #pragma once
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 
@@ -25,8 +24,9 @@ class ScaledHalf {
 
   // For a chunk whose largest magnitude is this (finite).
   static constexpr int exponent_for(float largest) {
-    const int power = static_cast<int>(std::bit_cast<uint32_t>(largest) >> 23) - 127;  // too low for a denormal, but below the least anyway
-    return largest == 0 ? 0 : std::max(power - 14, kLeastExponent);
+    const int exponent = static_cast<int>(std::bit_cast<uint32_t>(largest) >> 23) - 127 - 14;  // a denormal's is below the least anyway
+    if (largest == 0) return 0;
+    return exponent < kLeastExponent ? kLeastExponent : exponent;  // std::max would take the address of what a device has not
   }
 
   // Both factors are powers of two within double's range: the products below are exact.

@@ -32,7 +32,8 @@ class HostedCodec final : public compressors::DeviceCodec {
       if (in.residual != nullptr) residual.assign(in.residual, in.residual + layer.elems());
       if (in.residual == nullptr && in.left != nullptr) residual.resize(static_cast<size_t>(layer.elems()));
       compressors::Context host = host_context(layer, context);
-      const compressors::In host_in{.x = in.x, .scale = in.scale, .residual = residual.empty() ? nullptr : residual.data(), .decay = in.decay};
+      const compressors::In host_in{
+          .x = in.x, .scale = in.scale, .residual = residual.empty() ? nullptr : residual.data(), .decay = in.decay};
       *context.report = {.payload_bytes = codec_->encode(layer, host_in, host, out), .fault = compressors::DeviceReport::kNoFault};
       if (in.left != nullptr) std::ranges::copy(residual, in.left);
     });

@@ -13,6 +13,8 @@ CLEAN = {
     "base/bytes.cc": '#include "base/bytes.h"  // never "comm/wire.h"\n\n#include <cstdlib>\n',
     "base/bytes.h": '// Not std::getenv.\n/*\n#include <torch/torch.h>\n*/\ninline const char* k = "getenv";\ninline long n = 1\'000;\n',
     "comm/CMakeLists.txt": "thinwire_room(comm SOURCES wire.cc\n  DEPS base # config\n  LIBS MPI::MPI_CXX)\n",
+    "base/kernel.cu": '#include <cuda_runtime.h>\n\n#include "base/kernel.cuh"\n',
+    "base/kernel.cuh": "#include <cub/cub.cuh>\n",
     "comm/wire.cc": '#include "base/bytes.h"\n',
     "comm/rendezvous/environment.cc": 'const char* a = std::getenv("RANK");\n',
     "exchange/CMakeLists.txt": "thinwire_room(exchange SOURCES attach.cc DEPS base comm compressors LIBS x)\n",
@@ -67,6 +69,11 @@ class IncludeCheck(unittest.TestCase):
     def test_refuses_libtorch_outside_its_places(self):
         for header in ("ATen/ATen.h", "torch/torch.h", "c10/util/Half.h"):
             self.refuses({"exchange/bucket.cc": f"// why\n  #  include <{header}>\n"}, "exchange/bucket.cc:2", header, "LibTorch")
+
+    def test_refuses_cuda_outside_the_cuda_module(self):
+        for header in ("cuda_runtime.h", "cuda.h", "cub/cub.cuh", "nccl.h"):
+            self.refuses({"comm/wire.cc": f"int x;\n#include <{header}>\n"}, "comm/wire.cc:2", header, "comm/nccl/")
+        self.refuses({"base/bytes.cc": '#include "base/kernel.cuh"\n'}, "base/bytes.cc:1", "base/kernel.cuh", "only kernels")
 
     def test_refuses_to_read_the_environment_outside_rendezvous(self):
         self.refuses({"comm/wire.cc": 'int x;\nauto a = std::getenv("A");\n'}, "comm/wire.cc:2", "getenv", "comm/rendezvous")

@@ -55,7 +55,9 @@ class DeviceConformance : public ::testing::TestWithParam<Case> {
       ASSERT_EQ(encoded.report.payload_bytes, expected->payload.size());
       ASSERT_EQ(first_difference(encoded.payload, expected->payload), std::nullopt) << "of the payload";
       ASSERT_EQ(first_difference(bits_of(encoded.left), bits_of(expected->residual)), std::nullopt) << "of the residual";
-      if (how != Residual::in_place) { ASSERT_EQ(bits_of(encoded.residual), bits_of(residual)); }
+      if (how != Residual::in_place) {
+        ASSERT_EQ(bits_of(encoded.residual), bits_of(residual));
+      }
     }
     const auto sent = rig->host_encode(layer, x, std::nullopt);
     ASSERT_TRUE(sent);
@@ -105,7 +107,8 @@ TEST_P(DeviceConformance, GivesTheHostsBytesOfInputsThatHurt) {
 }
 
 TEST_P(DeviceConformance, GivesTheHostsBytesOfMatrices) {
-  for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{5, 12}, {96, 80}, {64, 64}, {61, 67}, {130, 63}, {1, 9000}, {9000, 1}, {192, 640}}) {
+  for (const auto& [rows, cols] :
+       {std::pair<int64_t, int64_t>{5, 12}, {96, 80}, {64, 64}, {61, 67}, {130, 63}, {1, 9000}, {9000, 1}, {192, 640}}) {
     SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(cols));
     const std::vector<float> x = normal_values(static_cast<size_t>(rows * cols), 3);
     expect_as_the_host({.id = 9, .rows = rows, .cols = cols}, x, residual_for(x));
@@ -144,7 +147,9 @@ TEST_P(DeviceConformance, ReportsTheFirstElementThatIsNotFiniteAndKeepsTheResidu
         const DeviceEncoded elsewhere = rig->encode(layer, x, r, Residual::elsewhere);
         EXPECT_EQ(elsewhere.report.fault, at);
         EXPECT_EQ(bits_of(elsewhere.residual), bits_of(r));
-        if (!in_residual) { EXPECT_EQ(rig->encode(layer, x, r, Residual::none).report.fault, at); }
+        if (!in_residual) {
+          EXPECT_EQ(rig->encode(layer, x, r, Residual::none).report.fault, at);
+        }
       }
     }
   }

@@ -10,7 +10,9 @@ namespace {
 
 enum Which : size_t { kX, kResidual, kLeft, kPayload, kOut, kScratch, kReport, kArrays };
 
-size_t rounded_up(size_t num_bytes) { return (num_bytes + DeviceCodec::kPayloadAlignment - 1) / DeviceCodec::kPayloadAlignment * DeviceCodec::kPayloadAlignment; }
+size_t rounded_up(size_t num_bytes) {
+  return (num_bytes + DeviceCodec::kPayloadAlignment - 1) / DeviceCodec::kPayloadAlignment * DeviceCodec::kPayloadAlignment;
+}
 
 }  // namespace
 
@@ -47,7 +49,9 @@ DeviceContext DeviceRig::context(Layer layer) {
           .own = kOwn};
 }
 
-void DeviceRig::send(const DeviceArray& to, size_t offset, ConstBytes bytes) { runtime_->copy(to.at(offset), bytes.data(), bytes.size(), stream_); }
+void DeviceRig::send(const DeviceArray& to, size_t offset, ConstBytes bytes) {
+  runtime_->copy(to.at(offset), bytes.data(), bytes.size(), stream_);
+}
 
 template <class T>
 void DeviceRig::fetch(const DeviceArray& from, size_t offset, std::vector<T>& to) {
@@ -65,7 +69,8 @@ void DeviceRig::wait() {
 DeviceEncoded DeviceRig::encode(Layer layer, const std::vector<float>& x, const std::vector<float>& residual, Residual how, size_t shift) {
   const size_t elems = x.size(), bytes = (elems + shift) * sizeof(float), offset = shift * sizeof(float);
   const size_t room = rounded_up(host_->traits(layer).worst_bytes);
-  const DeviceArray &on_x = array(kX, bytes), &on_residual = array(kResidual, bytes), &on_left = array(kLeft, bytes), &out = array(kPayload, room);
+  const DeviceArray &on_x = array(kX, bytes), &on_residual = array(kResidual, bytes), &on_left = array(kLeft, bytes),
+                    &out = array(kPayload, room);
   const Payload before(room, std::byte{0xa5});
   send(on_x, offset, std::as_bytes(std::span(x)));
   send(on_residual, offset, std::as_bytes(std::span(residual)));
@@ -87,7 +92,8 @@ DeviceEncoded DeviceRig::encode(Layer layer, const std::vector<float>& x, const 
   fetch(arrays_[kReport].operator*(), 0, report);
   wait();
   encoded.report = report[0];
-  if (encoded.report.fault == DeviceReport::kNoFault && encoded.report.payload_bytes <= room) encoded.payload.resize(encoded.report.payload_bytes);
+  if (encoded.report.fault == DeviceReport::kNoFault && encoded.report.payload_bytes <= room)
+    encoded.payload.resize(encoded.report.payload_bytes);
   return encoded;
 }
 
@@ -121,7 +127,8 @@ std::optional<Encoded> DeviceRig::host_encode(Layer layer, const std::vector<flo
   return encoded;
 }
 
-std::optional<std::vector<float>> DeviceRig::host_decode_add(Layer layer, const Payload& payload, float weight, std::vector<float> out) const {
+std::optional<std::vector<float>> DeviceRig::host_decode_add(Layer layer, const Payload& payload, float weight,
+                                                             std::vector<float> out) const {
   try {
     testing::decode_add(*host_, layer, payload, weight, out);
   } catch (const CorruptData&) {

@@ -1,7 +1,7 @@
 // Payloads whose length depends on the data: every part is first written to a slot that holds the longest there can be, then the parts
 // are moved together. A part counts in bits, so that bit streams join as byte blocks do. What moves is a small share of what was encoded.
 #pragma once
-#include "compressors/device/launch.h"
+#include "compressors/device/launch.cuh"
 
 namespace thinwire::compressors::device {
 
