@@ -10,6 +10,7 @@ namespace thinwire::models {
 
 namespace {
 std::string load_torch_cuda() {
+  if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) return "no NVIDIA driver is installed (libcuda.so.1 is not found)";
   Dl_info torch_cpu;
   if (dladdr(reinterpret_cast<void*>(&at::globalContext), &torch_cpu) == 0) return "LibTorch cannot say where it lies";
   const auto path = std::filesystem::path(torch_cpu.dli_fname).parent_path() / "libtorch_cuda.so";
@@ -18,7 +19,7 @@ std::string load_torch_cuda() {
            "): on a machine with a GPU, THINWIRE_CUDA=ON ./run build installs what it needs";
   }
   if (!at::globalContext().hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) {
-    return "LibTorch sees no CUDA device (is the NVIDIA driver installed, and the GPU not hidden by CUDA_VISIBLE_DEVICES?)";
+    return "LibTorch sees no CUDA device (is it hidden by CUDA_VISIBLE_DEVICES?)";
   }
   return "";
 }

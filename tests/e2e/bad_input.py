@@ -73,6 +73,11 @@ class Configuration(thinwire.Case):
         self.refused(USAGE, "comm.transport", "nccl", "auto", "loopback", "mpi", settings=["comm.transport=nccl"])
         self.refused(USAGE, "exchange.schedule", "every_step", "local_steps", settings=["exchange.schedule=sometimes"])
 
+    def test_a_device_that_is_not_there_is_an_error_that_says_what_is_missing(self):
+        if pathlib.Path("/dev/nvidia0").exists():
+            self.skipTest("this machine has a GPU")
+        self.refused(USAGE, "run.device is cuda", "rank 0", "NVIDIA driver", "run.device: cpu", settings=["run.device=cuda"])
+
     def test_a_key_that_is_not_built_yet_is_an_error(self):
         for setting in ("log.tensorboard=true", "parallel.pp=2", "checkpoint.mode=extreme", "coordinator.bind=here"):
             self.refused(USAGE, setting, settings=[setting])
