@@ -14,7 +14,7 @@ constexpr int kMostBlock = 4096;
 template <class Launch>
 void with_block_team(size_t block_elems, Launch&& launch) {
   if (block_elems <= 256) return launch.template operator()<Team<32>, 1>();
-  if (block_elems <= 512) return launch.template operator()<Team<32>, 2>();
+  if (block_elems <= 1024) return launch.template operator()<Team<128>, 1>();
   return launch.template operator()<Team<256>, 2>();
 }
 
@@ -24,30 +24,72 @@ struct Choice {
   int ties;
 };
 
+// How many magnitudes of the bucket reach each of three: the counts, of at most 4096, stand in the low and high halves of two words.
+struct Counts {
+  int first_two, third;
+};
+
+// `turn` alternates between calls: what one call reads is then not overwritten before the next but one, so each needs one barrier.
 template <class Team, int kHeld, class Source>
-__device__ int count_from(Bucket<Team, kHeld, Source>& bucket, uint32_t magnitude) {
-  const float least = __uint_as_float(magnitude);
-  int own = 0;
+__device__ Counts count_from(Bucket<Team, kHeld, Source>& bucket, const uint32_t (&magnitudes)[3], int turn) {
+  const float least[3] = {__uint_as_float(magnitudes[0]), __uint_as_float(magnitudes[1]), __uint_as_float(magnitudes[2])};
+  Counts own{0, 0};
   bucket.each([&](int, int, const float(&a)[kGroup]) {
 #pragma unroll
-    for (int j = 0; j < kGroup; ++j) own += fabsf(a[j]) >= least;
+    for (int j = 0; j < kGroup; ++j) {
+      const float magnitude = fabsf(a[j]);
+      own.first_two += (magnitude >= least[0] ? 1 : 0) + (magnitude >= least[1] ? 1 << 16 : 0);
+      own.third += magnitude >= least[2] ? 1 : 0;
+    }
   });
-  return Team::sum(own);
+  own = {__reduce_add_sync(~0u, own.first_two), __reduce_add_sync(~0u, own.third)};
+  if constexpr (Team::kWarps > 1) {
+    __shared__ Counts of_warps[2][Team::kWarps];
+    if (Team::rank() % 32 == 0) of_warps[turn][Team::rank() / 32] = own;
+    Team::sync();
+    own = {0, 0};
+#pragma unroll
+    for (int i = 0; i < Team::kWarps; ++i) {
+      own.first_two += of_warps[turn][i].first_two;
+      own.third += of_warps[turn][i].third;
+    }
+  }
+  return own;
 }
 
-// The threshold is found from its top bit down: a bit is set if at least `kept` magnitudes reach the number with it. A number that exactly
-// `kept` reach ends the search. `largest` is the largest magnitude; what is behind a block's end is 0, and no number tried is.
+// The threshold is found from its top bits down, two at a time: the highest of the four numbers that continue it is taken which at least
+// `kept` magnitudes reach. A number that exactly `kept` reach ends the search. `largest` is the largest magnitude; what is behind a block's
+// end is 0, and no number tried is.
 template <class Team, int kHeld, class Source>
 __device__ Choice choose(Bucket<Team, kHeld, Source>& bucket, int kept, uint32_t largest) {
+  constexpr uint32_t kNan = 0x7fffffff;
   uint32_t threshold = 0;
-  for (int bit = 30; bit >= 0; --bit) {
-    const uint32_t tried = threshold | 1u << bit;
-    if (tried > largest) continue;
-    const int count = count_from(bucket, tried);
-    if (count == kept) return {tried - 1, 0};
-    if (count > kept) threshold = tried;
+  int above = 0, turn = 0;  // magnitudes above the numbers that are still open
+  for (int shift = 30; shift >= 0; shift -= 2) {
+    // The top digit has one bit: the other numbers are NaN, which nothing reaches.
+    const bool is_top = shift == 30;
+    const uint32_t tried[3] = {threshold | 1u << shift, is_top ? kNan : threshold | 2u << shift, is_top ? kNan : threshold | 3u << shift};
+    if (tried[0] > largest) continue;
+    const Counts counts = count_from(bucket, tried, turn);
+    turn ^= 1;
+    const int reached[3] = {counts.first_two & 0xffff, counts.first_two >> 16, counts.third};
+#pragma unroll
+    for (int i = 2; i >= 0; --i) {
+      if (reached[i] == kept) return {tried[i] - 1, 0};
+    }
+    if (reached[2] > kept) {
+      threshold = tried[2];
+    } else if (reached[1] > kept) {
+      threshold = tried[1];
+      above = reached[2];
+    } else if (reached[0] > kept) {
+      threshold = tried[0];
+      above = reached[1];
+    } else {
+      above = reached[0];
+    }
   }
-  return {threshold, threshold == largest ? kept : kept - count_from(bucket, threshold + 1)};
+  return {threshold, kept - above};
 }
 
 // The sum of the values of the team's members in front of this one, and that of all.

@@ -7,8 +7,11 @@ namespace thinwire::compressors::device {
 // The members take part in every call together, and all get the result. kThreads: 32, or those of the whole block, a multiple of 32.
 template <int kThreads_>
 struct Team {
-  static constexpr int kThreads = kThreads_, kBlockThreads = kThreads < 256 ? 256 : kThreads, kPerBlock = kBlockThreads / kThreads;
+  static constexpr int kThreads = kThreads_, kBlockThreads = kThreads == 32 ? 256 : kThreads, kPerBlock = kBlockThreads / kThreads;
   static constexpr int kWarps = kThreads / 32;
+  // Blocks that should fit a multiprocessor at once, so that some compute while others wait for memory: what the registers are shared
+  // among.
+  static constexpr int kBlocks = kThreads == 1024 ? 1 : kThreads == 128 ? 10 : 1024 / kBlockThreads;
 
   static __device__ int rank() { return static_cast<int>(threadIdx.x) % kThreads; }
   static __device__ int within_block() { return static_cast<int>(threadIdx.x) / kThreads; }
@@ -24,7 +27,7 @@ struct Team {
   // `join` is associative and commutative.
   template <class T, class Join>
   static __device__ T reduce(T value, const Join& join) {
-    for (int distance = 16; distance > 0; distance /= 2) value = join(value, __shfl_xor_sync(~0u, value, distance));
+    for (int distance = 16; distance > 0; distance /= 2) value = join(value, of_lane_beside(value, distance));
     if constexpr (kWarps > 1) {
       __shared__ T of_warps[kWarps];
       if (rank() % 32 == 0) of_warps[rank() / 32] = value;
@@ -48,6 +51,25 @@ struct Team {
     return value;
   }
 
+  // What `make` makes: by the first warp alone where there are more, since it is costly. Once a kernel.
+  template <class Make>
+  static __device__ auto of_one_warp(Make&& make) {
+    using T = decltype(make());
+    if constexpr (kWarps == 1) {
+      return make();
+    } else {
+      __shared__ __align__(16) std::byte shared[sizeof(T)];
+      if (rank() < 32) {
+        const T made = make();
+        if (rank() == 0) memcpy(shared, &made, sizeof made);
+      }
+      sync();
+      T made;
+      memcpy(&made, shared, sizeof made);
+      return made;
+    }
+  }
+
   // The value of rank 0.
   template <class T>
   static __device__ T of_first(T value) {
@@ -58,6 +80,18 @@ struct Team {
     const T first = shared;
     sync();
     return first;
+  }
+
+ private:
+  // T is made of 4-byte words.
+  template <class T>
+  static __device__ T of_lane_beside(T value, int distance) {
+    uint32_t words[sizeof(T) / 4];
+    memcpy(words, &value, sizeof value);
+#pragma unroll
+    for (uint32_t& word : words) word = __shfl_xor_sync(~0u, word, distance);
+    memcpy(&value, words, sizeof value);
+    return value;
   }
 };
 
@@ -133,8 +167,8 @@ __device__ double lane_sum(Bucket<Team, kHeld>& bucket, const Term& term) {
 template <class Launch>
 void with_team(size_t bucket_elems, Launch&& launch) {
   if (bucket_elems <= 256) return launch.template operator()<Team<32>, 1>();
-  if (bucket_elems <= 1024) return launch.template operator()<Team<32>, 4>();
-  if (bucket_elems <= 8192) return launch.template operator()<Team<256>, 4>();
+  if (bucket_elems <= 1024) return launch.template operator()<Team<128>, 1>();
+  if (bucket_elems <= 2048) return launch.template operator()<Team<256>, 1>();
   return launch.template operator()<Team<1024>, 0>();
 }
 

@@ -57,34 +57,79 @@ __device__ uint64_t load_low_bytes(const std::byte* from, int count) {
 
 __device__ int packed_bytes(int count, int bits) { return (count * bits + 7) / 8; }
 
+struct Ends {
+  float min, max;
+};
+
 template <class Team, int kHeld>
 __device__ Grid write_minmax(Bucket<Team, kHeld>& bucket, int bits, std::byte* header) {
-  float own_min = INFINITY, own_max = -INFINITY;
+  Ends ends{INFINITY, -INFINITY};
   bucket.each([&](int, int count, const float(&a)[kGroup]) {
+    if (count == 0) return;
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {
-      if (j >= count) break;
-      own_min = fminf(own_min, a[j]);
-      own_max = fmaxf(own_max, a[j]);
+      const float value = j < count ? a[j] : a[0];
+      ends = {fminf(ends.min, value), fmaxf(ends.max, value)};
     }
   });
-  const float ends[2] = {Team::reduce(own_min, [](float a, float b) { return fminf(a, b); }) + 0.0f,
-                         Team::reduce(own_max, [](float a, float b) { return fmaxf(a, b); }) + 0.0f};  // -0 + 0 = +0
-  if (Team::rank() == 0) memcpy(header, ends, sizeof ends);
-  return Grid::between(ends[0], ends[1], bits);
+  ends = Team::reduce(ends, [](Ends a, Ends b) { return Ends{fminf(a.min, b.min), fmaxf(a.max, b.max)}; });
+  ends = {ends.min + 0.0f, ends.max + 0.0f};  // -0 + 0 = +0
+  if (Team::rank() == 0) memcpy(header, &ends, sizeof ends);
+  return Team::of_one_warp([=] { return Grid::between(ends.min, ends.max, bits); });
 }
 
 template <class Team, int kHeld>
 __device__ Grid write_norm(Bucket<Team, kHeld>& bucket, int bits, std::byte* header) {
   constexpr double kLargest = std::numeric_limits<float>::max();
-  const double norm = sqrt(lane_sum(bucket, [](float a) { return static_cast<double>(a) * a; }));
-  const float scale = static_cast<float>(norm < kLargest ? norm : kLargest);
-  if (Team::rank() == 0) memcpy(header, &scale, sizeof scale);
-  return Grid::around_zero(scale, bits);
+  const double square_sum = lane_sum(bucket, [](float a) { return static_cast<double>(a) * a; });
+  return Team::of_one_warp([=] {
+    const double norm = sqrt(square_sum);
+    const float scale = static_cast<float>(norm < kLargest ? norm : kLargest);
+    if (Team::rank() == 0) memcpy(header, &scale, sizeof scale);
+    return Grid::around_zero(scale, bits);
+  });
+}
+
+// The values of up to 32 levels are worked out once, each by a lane of the warp, and asked for there.
+class Values {
+ public:
+  static constexpr int kMostTableBits = 5;
+  __device__ explicit Values(const Grid& grid) : grid_(grid), of_lane_(grid.value(static_cast<uint8_t>(threadIdx.x % 32))) {}
+  // By all lanes together.
+  template <bool kTable>
+  __device__ float of(uint8_t level) const {
+    return kTable ? __shfl_sync(~0u, of_lane_, level) : grid_.value(level);
+  }
+
+ private:
+  const Grid& grid_;
+  float of_lane_;
+};
+
+// Turns a group into its levels, packed, and what they leave of it. What is behind `count` means nothing.
+template <bool kStochastic, bool kTable>
+__device__ uint64_t quantize_group(const Grid& grid, const Values& values, int bits, const Seed& seed, uint64_t group, int count,
+                                   float (&a)[kGroup]) {
+  std::array<uint32_t, 4> words{};
+  if constexpr (kStochastic) {
+    words = philox4x32({static_cast<uint32_t>(group), static_cast<uint32_t>(group >> 32), static_cast<uint32_t>(seed.stream),
+                        static_cast<uint32_t>(seed.stream >> 32)},
+                       {static_cast<uint32_t>(seed.seed), static_cast<uint32_t>(seed.seed >> 32)});
+  }
+  uint64_t levels = 0;
+#pragma unroll
+  for (int j = 0; j < kGroup; ++j) {
+    const double dither = kStochastic ? dither_of(static_cast<uint16_t>(words[j / 2] >> 16 * (j % 2))) : 0.5;
+    const uint8_t level = grid.level(a[j], dither);
+    if (j < count) levels |= static_cast<uint64_t>(level) << bits * j;
+    a[j] = left_of(a[j] - values.of<kTable>(level), 0);
+  }
+  return levels;
 }
 
 template <class Team, int kHeld, bool kQsgd, bool kStochastic>
-__global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, Cut cut, Seed seed, std::byte* out, DeviceReport* report) {
+__global__ void __launch_bounds__(Team::kBlockThreads, Team::kBlocks)
+    encode_buckets(Sum sum, Cut cut, Seed seed, std::byte* out, DeviceReport* report) {
   const size_t index = Team::index();
   if (index >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(index);
@@ -99,25 +144,13 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_buckets(Sum sum, C
   } else {
     grid = write_minmax(bucket, cut.bits, block);
   }
+  const Values values(grid);
   std::byte* packed = block + cut.header_bytes();
   bucket.each([&](int at, int count, float(&a)[kGroup]) {
-    if (count == 0) return;
-    std::array<uint32_t, 4> words{};
-    if constexpr (kStochastic) {
-      const uint64_t i = (begin + at) / kGroup;
-      words = philox4x32({static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32), static_cast<uint32_t>(seed.stream),
-                          static_cast<uint32_t>(seed.stream >> 32)},
-                         {static_cast<uint32_t>(seed.seed), static_cast<uint32_t>(seed.seed >> 32)});
-    }
-    uint64_t levels = 0;
-#pragma unroll
-    for (int j = 0; j < kGroup; ++j) {
-      if (j >= count) break;
-      const double dither = kStochastic ? dither_of(static_cast<uint16_t>(words[j / 2] >> 16 * (j % 2))) : 0.5;
-      const uint8_t level = grid.level(a[j], dither);
-      levels |= static_cast<uint64_t>(level) << cut.bits * j;
-      a[j] = left_of(a[j] - grid.value(level), 0);
-    }
+    const uint64_t group = (begin + at) / kGroup;
+    const uint64_t levels = cut.bits <= Values::kMostTableBits
+                                ? quantize_group<kStochastic, true>(grid, values, cut.bits, seed, group, count, a)
+                                : quantize_group<kStochastic, false>(grid, values, cut.bits, seed, group, count, a);
     store_low_bytes(levels, packed_bytes(count, cut.bits), packed + at / kGroup * cut.bits);
     run.leave(at, count, a);
   });

@@ -32,7 +32,7 @@ __device__ float read_float(const std::byte* from) {
 }
 
 template <class Team, int kHeld>
-__global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut cut, Slots slots, DeviceReport* report) {
+__global__ void __launch_bounds__(Team::kBlockThreads, Team::kBlocks) encode_signs(Sum sum, Cut cut, Slots slots, DeviceReport* report) {
   const size_t block = Team::index();
   if (block >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(block);
@@ -63,8 +63,7 @@ __global__ void __launch_bounds__(Team::kBlockThreads) encode_signs(Sum sum, Cut
     unsigned zero = 0, negative = 0;
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {
-      if (j >= count) break;
-      zero |= static_cast<unsigned>(a[j] == 0) << j;
+      zero |= static_cast<unsigned>(j < count && a[j] == 0) << j;
       negative |= static_cast<unsigned>(a[j] < 0) << j;
       if (a[j] != 0) a[j] -= a[j] < 0 ? -scale : scale;
     }

@@ -17,7 +17,7 @@ constexpr int kThreads = 256;
 __device__ size_t thread_index() { return size_t{blockIdx.x} * kThreads + threadIdx.x; }
 
 template <class Team, int kHeld>
-__global__ void __launch_bounds__(Team::kBlockThreads) choose_values(Sum sum, Shape shape, Kept kept, DeviceReport* report) {
+__global__ void __launch_bounds__(Team::kBlockThreads, Team::kBlocks) choose_values(Sum sum, Shape shape, Kept kept, DeviceReport* report) {
   const size_t block = Team::index();
   if (block >= shape.blocks || sum.stops(report)) return;
   const Tile tile{sum, shape.places(block)};

@@ -51,7 +51,8 @@ __device__ T get(const std::byte* from) {
 }
 
 template <class Team, int kHeld>
-__global__ void __launch_bounds__(Team::kBlockThreads) encode_chunks(Sum sum, Cut cut, std::byte* out, DeviceReport* report) {
+__global__ void __launch_bounds__(Team::kBlockThreads, Team::kBlocks)
+    encode_chunks(Sum sum, Cut cut, std::byte* out, DeviceReport* report) {
   const size_t block = Team::index();
   if (block >= cut.count() || sum.stops(report)) return;
   const size_t begin = cut.begin(block);
