@@ -1,7 +1,6 @@
 #include "exchange/exchange.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -9,7 +8,6 @@
 
 #include "base/trace.h"
 #include "compressors/dense_kernels.h"
-#include "compressors/guards.h"
 #include "exchange/rounds/bucket_round.h"
 
 namespace thinwire::exchange {
@@ -26,27 +24,6 @@ void carry_over(const std::vector<StatePiece>& from, const std::vector<StatePiec
     check(it->second.size() == piece.memory.size(), "a slot's state keeps its size");
     if (!piece.memory.empty()) std::memcpy(piece.memory.data(), it->second.data(), piece.memory.size());
   }
-}
-
-// Square sums of scale * x, and of what goes into the codec: decay * residual + scale * x.
-struct Squares {
-  double input = 0, offered = 0;
-};
-
-Squares squares_of(const compressors::In& in, size_t elems) {
-  std::array<float, 1024> block;
-  Squares sums;
-  const auto square_sum = [&](const compressors::In& of, size_t begin) {
-    const auto a = std::span(block).first(std::min(block.size(), elems - begin));
-    compressors::accumulate(of, begin, a);
-    return compressors::dense_kernels::square_sum(a);
-  };
-  for (size_t begin = 0; begin < elems; begin += block.size()) {
-    const double input = square_sum({.x = in.x, .scale = in.scale}, begin);
-    sums.input += input;
-    sums.offered += in.residual == nullptr ? input : square_sum(in, begin);
-  }
-  return sums;
 }
 
 }  // namespace

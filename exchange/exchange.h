@@ -20,6 +20,7 @@
 
 #include "comm/driver.h"
 #include "exchange/feedback/feedback.h"
+#include "exchange/norms.h"
 #include "exchange/residence.h"
 #include "exchange/round_info.h"
 #include "exchange/slots.h"
@@ -28,13 +29,6 @@ namespace thinwire::exchange {
 
 class BucketRound;
 class Nodes;
-
-// Square sums of one slot in the last compressed round, on this rank. Doubles throughout: saved as they are.
-struct SlotNorms {
-  double offered = 0;        // what went into the codec, the residual included
-  double residual = 0;       // what was left over after it
-  double largest_input = 0;  // of all rounds: what the caller gave, times its scale
-};
 
 class Exchange {
  public:
