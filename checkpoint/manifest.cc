@@ -69,16 +69,21 @@ std::vector<ManifestFile> parse_files(const json& array, int world, const std::s
   return files;
 }
 
-ManifestTensor parse_tensor(const json& object, int world, const std::string& source) {
+// In all its files; version 1 stores tensors as they are.
+uint64_t parse_stored_bytes(const json& object, int64_t version, const ManifestTensor& tensor, const std::string& where) {
+  if (version > 1) return static_cast<uint64_t>(integer_member(object, "stored_bytes", 0, kMaxStep, where));
+  const std::optional<uint64_t> bytes = num_bytes(tensor.dtype, tensor.shape);
+  if (!bytes) throw CheckpointError(where + ": the product of its shape overflows");
+  return *bytes * tensor.files.size();
+}
+
+ManifestTensor parse_tensor(const json& object, int64_t version, int world, const std::string& source) {
   if (!object.is_object()) throw CheckpointError(source + ": an element of 'tensors' is not an object");
   ManifestTensor tensor;
   tensor.name = text_member(object, "name", source);
   const std::string where = fmt::format("{}: tensor {}", source, in_quotes(tensor.name));
   tensor.dtype = parse_dtype(text_member(object, "dtype", where), where);
-  for (const json& dimension : member(object, "shape", Type::array, where)) {
-    if (!dimension.is_number_unsigned()) throw CheckpointError(where + ": a dimension is not a size");
-    tensor.shape.push_back(dimension.get<int64_t>());
-  }
+  tensor.shape = shape_member(object, where);
   const std::string scope = text_member(object, "scope", where);
   if (scope != kScopeNames[0] && scope != kScopeNames[1])
     throw CheckpointError(fmt::format("{}: unknown scope {}", where, in_quotes(scope)));
@@ -87,10 +92,11 @@ ManifestTensor parse_tensor(const json& object, int world, const std::string& so
     if (!name.is_string()) throw CheckpointError(where + ": a file's name is not a string");
     tensor.files.push_back(parse_file_name(name.get<std::string>(), world, where));
   }
+  tensor.stored_bytes = parse_stored_bytes(object, version, tensor, where);
   return tensor;
 }
 
-void check_version(const json& root, const std::string& source) {
+int64_t parse_version(const json& root, const std::string& source) {
   if (!root.is_object() || text_member(root, "format", source) != kFormat) {
     throw CheckpointError(fmt::format("{}: this is not the manifest of a Thinwire checkpoint", source));
   }
@@ -99,6 +105,7 @@ void check_version(const json& root, const std::string& source) {
     throw NewerVersion(fmt::format("{}: format version {} is newer than {}, the newest that this program reads; use a newer Thinwire",
                                    source, version, kManifestVersion));
   }
+  return version;
 }
 
 }  // namespace
@@ -126,7 +133,8 @@ std::string to_json(const Manifest& manifest) {
                                {"dtype", dtype_name(tensor.dtype)},
                                {"shape", tensor.shape},
                                {"scope", kScopeNames[static_cast<size_t>(tensor.scope)]},
-                               {"files", tensor.files}});
+                               {"files", tensor.files},
+                               {"stored_bytes", tensor.stored_bytes}});
   }
   // A config value may hold any bytes; JSON may not.
   return root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -134,7 +142,7 @@ std::string to_json(const Manifest& manifest) {
 
 Manifest parse_manifest(std::string_view text, const std::string& source) {
   const json root = parse_strict_json(text, source);
-  check_version(root, source);
+  const int64_t version = parse_version(root, source);
   Manifest manifest;
   manifest.facts.version = text_member(root, "writer", source);
   manifest.step = integer_member(root, "step", 0, kMaxStep, source);
@@ -147,7 +155,7 @@ Manifest parse_manifest(std::string_view text, const std::string& source) {
   manifest.numbers = parse_numbers(member(root, "numbers", Type::object, source), source + ": numbers");
   manifest.files = parse_files(member(root, "files", Type::array, source), manifest.world, source);
   for (const json& object : member(root, "tensors", Type::array, source)) {
-    manifest.tensors.push_back(parse_tensor(object, manifest.world, source));
+    manifest.tensors.push_back(parse_tensor(object, version, manifest.world, source));
   }
   return manifest;
 }
@@ -172,14 +180,18 @@ Manifest read_manifest(const std::filesystem::path& step_directory) {
 
 std::string complete_text(std::string_view manifest_json) { return to_hex(hash64(manifest_json)) + "\n"; }
 
-void check_summary(const ManifestFile& file, const FileSummary& found, const std::filesystem::path& step_directory) {
-  const std::string path = (step_directory / file.name).string();
-  if (found.bytes != file.summary.bytes) {
-    throw CheckpointError(fmt::format("{} is damaged: it has {} bytes instead of {}", path, found.bytes, file.summary.bytes));
+InputFile open_checked(const ManifestFile& listed, const std::filesystem::path& step_directory) {
+  const std::string path = (step_directory / listed.name).string();
+  InputFile file(path);
+  const FileSummary found = hash_file(file);
+  if (found.bytes != listed.summary.bytes) {
+    throw CheckpointError(fmt::format("{} is damaged: it has {} bytes instead of {}", path, found.bytes, listed.summary.bytes));
   }
-  if (found.hash != file.summary.hash) {
-    throw CheckpointError(fmt::format("{} is damaged: its XXH3 is {} instead of {}", path, to_hex(found.hash), to_hex(file.summary.hash)));
+  if (found.hash != listed.summary.hash) {
+    throw CheckpointError(
+        fmt::format("{} is damaged: its XXH3 is {} instead of {}", path, to_hex(found.hash), to_hex(listed.summary.hash)));
   }
+  return file;
 }
 
 }  // namespace thinwire::checkpoint

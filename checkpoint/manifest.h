@@ -13,7 +13,7 @@
 
 namespace thinwire::checkpoint {
 
-inline constexpr int64_t kManifestVersion = 1;  // docs/formats/checkpoint.md; never renumbered
+inline constexpr int64_t kManifestVersion = 2;  // docs/formats/checkpoint.md; never renumbered
 
 struct ManifestFile {
   std::string name;
@@ -26,6 +26,7 @@ struct ManifestTensor {
   std::vector<int64_t> shape;  // of the whole tensor
   Scope scope = Scope::replicated;
   std::vector<std::string> files;  // per_rank: those of all ranks that have it in this shape
+  uint64_t stored_bytes = 0;       // in all of them
 };
 
 struct Manifest {
@@ -51,7 +52,7 @@ Manifest parse_manifest(std::string_view json, const std::string& source);
 Manifest read_manifest(const std::filesystem::path& step_directory);
 std::string complete_text(std::string_view manifest_json);
 
-// Size and hash of one listed file; CheckpointError names the file and what differs.
-void check_summary(const ManifestFile& file, const FileSummary& found, const std::filesystem::path& step_directory);
+// Reads every byte of a listed file. CheckpointError names it and what differs, size or hash.
+InputFile open_checked(const ManifestFile& file, const std::filesystem::path& step_directory);
 
 }  // namespace thinwire::checkpoint

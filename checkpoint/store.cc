@@ -99,7 +99,7 @@ std::string defect_here(const fs::path& path, const comm::Driver& driver) {
   try {
     const Manifest manifest = read_manifest(path);
     for (const ManifestFile& file : manifest.files) {
-      if (is_mine(file.name, manifest, driver)) check_summary(file, hash_file(path / file.name), path);
+      if (is_mine(file.name, manifest, driver)) open_checked(file, path);
     }
   } catch (const NewerVersion&) {
     throw;
@@ -111,13 +111,13 @@ std::string defect_here(const fs::path& path, const comm::Driver& driver) {
 
 }  // namespace
 
-Store::Store(fs::path directory, comm::Driver& driver, std::shared_ptr<Files> files)
-    : directory_(std::move(directory)), driver_(driver), files_(std::move(files)) {}
+Store::Store(fs::path directory, comm::Driver& driver, CheckpointOptions options, std::shared_ptr<Files> files)
+    : directory_(std::move(directory)), driver_(driver), options_(std::move(options)), files_(std::move(files)) {}
 
 fs::path Store::path_of(int64_t step) const { return directory_ / step_name(step); }
 
-void Store::save(int64_t step, const State& state, const RunFacts& facts, int64_t keep) {
-  check(step >= 0 && keep >= 0, "steps and counts are not negative");
+void Store::save(int64_t step, const State& state, const RunFacts& facts) {
+  check(step >= 0 && options_.keep >= 0, "steps and counts are not negative");
   const std::string failed = fmt::format("checkpoint {} was not saved", path_of(step).string());
   const auto agree = [&](const char* what, const std::function<std::string()>& work) {
     std::vector<RankResult> results = together(driver_, what, work);
@@ -131,10 +131,10 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts, int64_
   try {
     const auto written = agree("write", [&] {
       if (!fs::exists(directory_ / temporary)) not_shared(directory_ / temporary);
-      return to_text(write_shards(*files_, directory_ / temporary, driver_.rank(), step, state));
+      return to_text(write_shards(*files_, directory_ / temporary, driver_.rank(), step, state, options_));
     });
     Manifest manifest{step, driver_.size(), utc_now(), facts, state.numbers, to_files(written), {}};
-    agree("commit", [&] { return first ? commit(step, temporary, manifest, keep, id) : std::string(); });
+    agree("commit", [&] { return first ? commit(step, temporary, manifest, id) : std::string(); });
   } catch (const CheckpointError&) {
     if (first) abandon(*files_, directory_, temporary);
     throw;
@@ -172,7 +172,7 @@ std::string Store::prepare(int64_t step, uint64_t total_bytes, const std::string
   return temporary;
 }
 
-std::string Store::commit(int64_t step, const std::string& temporary, Manifest& manifest, int64_t keep, const std::string& id) {
+std::string Store::commit(int64_t step, const std::string& temporary, Manifest& manifest, const std::string& id) {
   const fs::path path = directory_ / temporary;
   for (const ManifestFile& file : manifest.files) {
     if (!fs::exists(path / file.name)) not_shared(path / file.name);
@@ -185,7 +185,7 @@ std::string Store::commit(int64_t step, const std::string& temporary, Manifest& 
   publish(*files_, directory_, temporary, step, id);
   try {  // committed: from here on nothing may make it look as if it were not
     replace_file(*files_, directory_ / kLatestName, directory_ / work_name(Work::tmp, kLatestName, id), step_name(step) + "\n");
-    retain(*files_, directory_, keep, step, id);
+    retain(*files_, directory_, options_.keep, step, id);
   } catch (const std::exception& e) {
     log::warn("checkpoint {} is saved, but tidying up after it failed: {}", path_of(step).string(), e.what());
   }
@@ -233,6 +233,7 @@ void Store::load(int64_t step, State& state) {
   std::optional<SavedShards> saved;
   const auto results = together(driver_, "load", [&] {
     saved.emplace(read_fitting(path_of(step), state, driver_));
+    saved->read(state, static_cast<int>(options_.threads));
     return std::string();
   });
   throw_if_any_failed(results, fmt::format("cannot load checkpoint {}", path_of(step).string()));

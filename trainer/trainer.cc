@@ -187,7 +187,7 @@ void build(Parts& parts) {
   parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
   exchange::attach(values_of(*parts.model), *parts.schedule, parts.armed);
   parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
-  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver);
+  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver, options.checkpoint);
 }
 
 // Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.

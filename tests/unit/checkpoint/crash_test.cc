@@ -27,7 +27,7 @@ Outcome save_unreliably(const fs::path& directory, const Scene& scene, const std
   Outcome outcome = Outcome::saved;
   on_ranks(1, [&](comm::Driver& driver) {
     try {
-      Store(directory, driver, files).save(scene.new_step, model.state(), some_facts(), scene.keep);
+      Store(directory, driver, {.keep = scene.keep}, files).save(scene.new_step, model.state(), some_facts());
     } catch (const CheckpointError& e) {
       EXPECT_THAT(e.what(), HasSubstr("No space left on device"));
       outcome = Outcome::refused;
@@ -42,7 +42,7 @@ Outcome save_unreliably(const fs::path& directory, const Scene& scene, const std
 // True when the new state is what the next start loads; anything but old or new is a failure.
 bool next_start_finds_new(const fs::path& directory, const Scene& scene) {
   std::optional<int64_t> step;
-  on_ranks(1, [&](comm::Driver& driver) { step = Store(directory, driver).newest_good(); });
+  on_ranks(1, [&](comm::Driver& driver) { step = Store(directory, driver, {}).newest_good(); });
   if (!step) {
     ADD_FAILURE() << "there is no checkpoint any more";
     return false;
