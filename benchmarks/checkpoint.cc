@@ -12,8 +12,8 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "checkpoint/chain.h"
 #include "checkpoint/exact/tensor.h"
-#include "checkpoint/tensor_reader.h"
 #include "main.h"
 #include "timing.h"
 
@@ -53,30 +53,30 @@ Bytes to_bf16_bytes(ConstBytes floats) {
 // The replicated tensors of a checkpoint, as they were in memory.
 class Replicated {
  public:
-  explicit Replicated(const std::string& directory)
-      : file_(fs::path(directory) / "model.safetensors"), tensors_(checkpoint::stored_tensors(file_)) {}
-  const std::map<std::string, checkpoint::StoredTensor>& tensors() const { return tensors_; }
-  Bytes read(const std::string& name) const {
-    const checkpoint::TensorReader reader(file_, name, tensors_.at(name));
+  explicit Replicated(const std::string& directory) : files_(checkpoint::read_chain(directory), checkpoint::ChainFiles::Check::headers) {}
+  const std::map<std::string, checkpoint::StoredTensor>& tensors() { return files_.shard(kFile)->tensors; }
+  Bytes read(const std::string& name) {
+    if (!tensors().contains(name)) throw CheckpointError(fmt::format("the earlier checkpoint has no tensor {}", name));
+    const auto reader = files_.reader(kFile, name);
     checkpoint::exact::ChunkCoder coder;
-    Bytes bytes(reader.num_bytes());
-    for (size_t chunk = 0; chunk < reader.num_chunks(); ++chunk) {
-      reader.read(chunk, coder, MutableBytes(bytes).subspan(reader.begin_of(chunk), reader.bytes_of(chunk)));
+    Bytes bytes(reader->num_bytes());
+    for (size_t chunk = 0; chunk < reader->num_chunks(); ++chunk) {
+      reader->read(chunk, coder, MutableBytes(bytes).subspan(reader->begin_of(chunk), reader->bytes_of(chunk)));
     }
     return bytes;
   }
 
  private:
-  checkpoint::SafetensorsFile file_;
-  std::map<std::string, checkpoint::StoredTensor> tensors_;
+  static constexpr const char* kFile = "model.safetensors";
+  checkpoint::ChainFiles files_;
 };
 
 // Of fp32 tensors, those whose names begin with --only.
 std::vector<Subject> read_subjects(const Arguments& arguments) {
-  const Replicated state(arguments.directory);
+  Replicated state(arguments.directory);
   std::optional<Replicated> older;
   if (!arguments.earlier.empty()) older.emplace(arguments.earlier);
-  const auto bytes_of_tensor = [&](const Replicated& from, const std::string& name) {
+  const auto bytes_of_tensor = [&](Replicated& from, const std::string& name) {
     const Bytes data = from.read(name);
     return arguments.bf16 ? to_bf16_bytes(data) : data;
   };

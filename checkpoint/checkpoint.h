@@ -27,7 +27,9 @@ struct CheckpointOptions {
   int64_t every = 100;         // steps; 0: only when stopped by a signal and at the end
   int64_t keep = 3;            // committed checkpoints that stay on disk; 0: all
   std::string mode = "exact";  // exact: tensors are coded where that makes them smaller, and every byte comes back; raw: as they are
-  int64_t threads = 1;         // of each rank, that code and decode
+  std::string base =
+      "none";           // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
+  int64_t threads = 1;  // of each rank, that code and decode
 };
 void describe(config::Section& section, CheckpointOptions& options);
 
@@ -39,6 +41,7 @@ struct RunFacts {
 };
 
 struct Manifest;
+struct ManifestBase;
 
 class Store {
  public:
@@ -46,10 +49,10 @@ class Store {
   Store(std::filesystem::path directory, comm::Driver& driver, CheckpointOptions options,
         std::shared_ptr<Files> files = std::make_shared<Files>());
 
-  // On success step-N exists, durably, in place of any earlier step-N, and only the newest `keep` remain (0: all).
-  // Memory: beside the state, one copy of what this rank writes, coded.
-  // When any rank fails (disk full), every rank gets the same CheckpointError, nothing named step-* is new, and the temporary files are
-  // removed: training may go on. `facts` are taken from rank 0; numbers and the list of replicated tensors must agree on all ranks.
+  // On success step-N exists, durably, in place of any earlier step-N, and only the newest `keep` remain (0: all) and what they are coded
+  // against. Memory: beside the state, one copy of what this rank writes, coded. When any rank fails (disk full), every rank gets the same
+  // CheckpointError, nothing named step-* is new, and the temporary files are removed: training may go on. `facts` are taken from rank 0;
+  // numbers and the list of replicated tensors must agree on all ranks.
   void save(int64_t step, const State& state, const RunFacts& facts);
 
   // The newest committed step whose files verify, agreed by all ranks; a damaged one is skipped with a warning that names the defect.
@@ -67,6 +70,7 @@ class Store {
  private:
   std::filesystem::path path_of(int64_t step) const;
   uint64_t agreed_estimate(int64_t step, const State& state);
+  std::optional<ManifestBase> agreed_base(int64_t step);
   std::string prepare(int64_t step, uint64_t total_bytes, const std::string& id);
   std::string commit(int64_t step, const std::string& temporary, Manifest& manifest, const std::string& id);
   std::optional<int64_t> next_candidate(std::optional<int64_t> below);

@@ -11,7 +11,8 @@ namespace thinwire::checkpoint {
 namespace {
 
 constexpr std::string_view kKeyPrefix = "coding/";
-constexpr std::array<std::pair<Coding, std::string_view>, 1> kCodingNames = {{{Coding::exact, "exact"}}};
+constexpr std::array<std::pair<Coding, std::string_view>, 2> kCodingNames = {
+    {{Coding::exact, "exact"}, {Coding::exact_from_base, "exact_from_base"}}};
 
 Coding parse_coding(const std::string& name, const std::string& source) {
   for (const auto& [coding, known] : kCodingNames) {
@@ -48,16 +49,16 @@ std::pair<std::string, std::string> coding_metadata(const std::string& name, Cod
   return {std::string(kKeyPrefix) + name, object.dump()};
 }
 
-std::map<std::string, StoredTensor> stored_tensors(const SafetensorsFile& file) {
+std::map<std::string, StoredTensor> stored_tensors(const SafetensorsHeader& header, const std::string& source) {
   std::map<std::string, StoredTensor> tensors;
-  for (const auto& [name, entry] : file.tensors()) tensors.emplace(name, StoredTensor{entry.dtype, entry.shape, Coding::none, entry});
-  for (const auto& [key, text] : file.metadata()) {
+  for (const auto& [name, entry] : header.tensors) tensors.emplace(name, StoredTensor{entry.dtype, entry.shape, Coding::none, entry});
+  for (const auto& [key, text] : header.metadata) {
     if (!key.starts_with(kKeyPrefix)) continue;
     const std::string name = key.substr(kKeyPrefix.size());
-    const std::string source = fmt::format("{}: tensor {}", file.path().string(), in_quotes(name));
+    const std::string where = fmt::format("{}: tensor {}", source, in_quotes(name));
     const auto found = tensors.find(name);
-    if (found == tensors.end()) throw CheckpointError(source + ": it has a coding, but is not there");
-    apply(text, found->second, source);
+    if (found == tensors.end()) throw CheckpointError(where + ": it has a coding, but is not there");
+    apply(text, found->second, where);
   }
   return tensors;
 }

@@ -13,8 +13,9 @@
 namespace thinwire::checkpoint {
 
 enum class Coding : uint8_t {
-  none,   // the bytes of the tensor
-  exact,  // an exact coding of them
+  none,             // the bytes of the tensor
+  exact,            // an exact coding of them
+  exact_from_base,  // one that needs the same tensor of the checkpoint's base
 };
 
 struct StoredTensor {
@@ -30,6 +31,9 @@ std::pair<std::string, std::string> coding_metadata(const std::string& name, Cod
 
 // All tensors of a file, by name. CheckpointError when the metadata of one do not fit: another type, a name that is not there, a shape that
 // so few bytes cannot hold.
-std::map<std::string, StoredTensor> stored_tensors(const SafetensorsFile& file);
+std::map<std::string, StoredTensor> stored_tensors(const SafetensorsHeader& header, const std::string& source);
+inline std::map<std::string, StoredTensor> stored_tensors(const SafetensorsFile& file) {
+  return stored_tensors(file.header(), file.path().string());
+}
 
 }  // namespace thinwire::checkpoint

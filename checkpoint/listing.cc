@@ -77,6 +77,9 @@ std::string inspect(const fs::path& step_directory) {
                                  manifest.created, manifest.facts.version);
   text += fmt::format("ranks {}   size {}   config {}\n", manifest.world, human_bytes(static_cast<double>(total_bytes(manifest))),
                       manifest.facts.config_hash);
+  if (manifest.base) {
+    text += fmt::format("needs {}, whose manifest has XXH3 {}\n", step_name(manifest.base->step), to_hex(manifest.base->manifest_hash));
+  }
   text += "\nfiles\n";
   for (const ManifestFile& file : manifest.files) {
     text += fmt::format("  {:<24} {:>16} bytes  xxh3 {}\n", file.name, with_thousands(static_cast<int64_t>(file.summary.bytes)),

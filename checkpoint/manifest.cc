@@ -48,11 +48,17 @@ std::string parse_file_name(const std::string& name, int world, const std::strin
   return name;
 }
 
-uint64_t parse_hash(const std::string& text, const std::string& source) {
+uint64_t parse_hash(const json& object, const std::string& key, const std::string& source) {
+  const std::string text = text_member(object, key, source);
   uint64_t hash = 0;
   std::from_chars(text.data(), text.data() + text.size(), hash, 16);
-  if (to_hex(hash) != text) throw CheckpointError(fmt::format("{}: 'xxh3' should be 16 lower-case hex digits", source));
+  if (to_hex(hash) != text) throw CheckpointError(fmt::format("{}: '{}' should be 16 lower-case hex digits", source, key));
   return hash;
+}
+
+ManifestBase parse_base(const json& object, int64_t step, const std::string& source) {
+  if (step == 0) throw CheckpointError(source + ": nothing comes before step 0");
+  return {integer_member(object, "step", 0, step - 1, source), parse_hash(object, "manifest_xxh3", source)};
 }
 
 std::vector<ManifestFile> parse_files(const json& array, int world, const std::string& source) {
@@ -61,8 +67,7 @@ std::vector<ManifestFile> parse_files(const json& array, int world, const std::s
   for (const json& object : array) {
     if (!object.is_object()) throw CheckpointError(source + ": an element of 'files' is not an object");
     const auto bytes = static_cast<uint64_t>(integer_member(object, "bytes", 0, kMaxStep, source));
-    files.push_back({parse_file_name(text_member(object, "name", source), world, source),
-                     {bytes, parse_hash(text_member(object, "xxh3", source), source)}});
+    files.push_back({parse_file_name(text_member(object, "name", source), world, source), {bytes, parse_hash(object, "xxh3", source)}});
     if (!names.insert(files.back().name).second) throw CheckpointError(fmt::format("{}: {} is listed twice", source, files.back().name));
   }
   if (!names.contains(kModelFileName)) throw CheckpointError(fmt::format("{}: {} is not listed", source, kModelFileName));
@@ -123,6 +128,7 @@ std::string to_json(const Manifest& manifest) {
   root["config"] = manifest.facts.config;
   root["notes"] = manifest.facts.notes;
   root["numbers"] = manifest.numbers;
+  if (manifest.base) root["base"] = {{"step", manifest.base->step}, {"manifest_xxh3", to_hex(manifest.base->manifest_hash)}};
   root["files"] = nlohmann::ordered_json::array();
   for (const ManifestFile& file : manifest.files) {
     root["files"].push_back({{"name", file.name}, {"bytes", file.summary.bytes}, {"xxh3", to_hex(file.summary.hash)}});
@@ -153,6 +159,7 @@ Manifest parse_manifest(std::string_view text, const std::string& source) {
   manifest.facts.config = parse_texts(member(root, "config", Type::object, source), source + ": config");
   if (root.contains("notes")) manifest.facts.notes = parse_texts(member(root, "notes", Type::object, source), source + ": notes");
   manifest.numbers = parse_numbers(member(root, "numbers", Type::object, source), source + ": numbers");
+  if (root.contains("base")) manifest.base = parse_base(member(root, "base", Type::object, source), manifest.step, source + ": base");
   manifest.files = parse_files(member(root, "files", Type::array, source), manifest.world, source);
   for (const json& object : member(root, "tensors", Type::array, source)) {
     manifest.tensors.push_back(parse_tensor(object, version, manifest.world, source));
@@ -167,10 +174,12 @@ Manifest read_manifest(const std::filesystem::path& step_directory) {
   }
   const std::string seal = read_text(complete, 4096);
   const std::string text = read_text(path, kMaxManifestBytes);
-  if (seal != complete_text(text)) {
+  const uint64_t hash = hash64(text);
+  if (seal != complete_text(hash)) {
     throw CheckpointError(fmt::format("{}: {} is damaged: its hash is not the one in COMPLETE", step_directory.string(), kManifestName));
   }
   Manifest manifest = parse_manifest(text, path.string());
+  manifest.hash = hash;
   const std::optional<int64_t> named = parse_step_name(step_directory.filename().string());
   if (named && *named != manifest.step) {
     throw CheckpointError(fmt::format("{} holds step {}: it was renamed", step_directory.string(), manifest.step));
@@ -178,7 +187,7 @@ Manifest read_manifest(const std::filesystem::path& step_directory) {
   return manifest;
 }
 
-std::string complete_text(std::string_view manifest_json) { return to_hex(hash64(manifest_json)) + "\n"; }
+std::string complete_text(uint64_t manifest_hash) { return to_hex(manifest_hash) + "\n"; }
 
 InputFile open_checked(const ManifestFile& listed, const std::filesystem::path& step_directory) {
   const std::string path = (step_directory / listed.name).string();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,12 +30,20 @@ struct ManifestTensor {
   uint64_t stored_bytes = 0;       // in all of them
 };
 
+// The checkpoint that some tensors are coded against: of that step, and with exactly this manifest.
+struct ManifestBase {
+  int64_t step = 0;
+  uint64_t manifest_hash = 0;  // XXH3-64
+};
+
 struct Manifest {
+  uint64_t hash = 0;  // of manifest.json, once read
   int64_t step = 0;
   int world = 0;
   std::string created;  // 2026-01-31T12:00:00Z
   RunFacts facts;
   std::map<std::string, int64_t> numbers;
+  std::optional<ManifestBase> base;
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;
 };
@@ -50,7 +59,7 @@ Manifest parse_manifest(std::string_view json, const std::string& source);
 
 // Of a committed directory: COMPLETE first, then the manifest it vouches for. CheckpointError names the defect.
 Manifest read_manifest(const std::filesystem::path& step_directory);
-std::string complete_text(std::string_view manifest_json);
+std::string complete_text(uint64_t manifest_hash);
 
 // Reads every byte of a listed file. CheckpointError names it and what differs, size or hash.
 InputFile open_checked(const ManifestFile& file, const std::filesystem::path& step_directory);

@@ -84,23 +84,6 @@ void check_layout(const std::map<std::string, TensorEntry>& tensors, uint64_t da
   if (end < data_bytes) refuse(source, fmt::format("{} bytes follow the last tensor", data_bytes - end));
 }
 
-SafetensorsHeader parse_header(ConstBytes header, uint64_t data_bytes, const std::string& source) {
-  const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
-  if (!text.starts_with('{')) refuse(source, "its header does not begin with '{'");
-  const json root = parse_strict_json(text, source);
-  SafetensorsHeader parsed;
-  parsed.data_begin = kLengthBytes + header.size();
-  for (const auto& [name, value] : root.items()) {
-    if (name == kMetadataKey) {
-      parsed.metadata = parse_metadata(value, source);
-    } else {
-      parsed.tensors.emplace(name, parse_entry(value, fmt::format("{}: tensor {}", source, in_quotes(name))));
-    }
-  }
-  check_layout(parsed.tensors, data_bytes, source);
-  return parsed;
-}
-
 // Header and length field as they stand at the beginning of the file.
 std::string header_text(const std::vector<TensorView>& tensors, const std::map<std::string, std::string>& metadata) {
   std::string text = "{";
@@ -166,6 +149,23 @@ FileSummary write_safetensors(const std::filesystem::path& path, const std::vect
   return write_safetensors(files, path, tensors, metadata);
 }
 
+SafetensorsHeader parse_safetensors_header(ConstBytes header, uint64_t data_bytes, const std::string& source) {
+  const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
+  if (!text.starts_with('{')) refuse(source, "its header does not begin with '{'");
+  const json root = parse_strict_json(text, source);
+  SafetensorsHeader parsed;
+  parsed.data_begin = kLengthBytes + header.size();
+  for (const auto& [name, value] : root.items()) {
+    if (name == kMetadataKey) {
+      parsed.metadata = parse_metadata(value, source);
+    } else {
+      parsed.tensors.emplace(name, parse_entry(value, fmt::format("{}: tensor {}", source, in_quotes(name))));
+    }
+  }
+  check_layout(parsed.tensors, data_bytes, source);
+  return parsed;
+}
+
 SafetensorsFile::SafetensorsFile(InputFile file) : file_(std::move(file)) {
   const std::string source = path().string();
   if (file_.size() < kLengthBytes) refuse(source, fmt::format("it has only {} bytes", file_.size()));
@@ -173,7 +173,7 @@ SafetensorsFile::SafetensorsFile(InputFile file) : file_(std::move(file)) {
   file_.read_at(0, field);
   std::vector<std::byte> header(checked_header_bytes(field, file_.size(), source));
   file_.read_at(kLengthBytes, header);
-  header_ = parse_header(header, file_.size() - kLengthBytes - header.size(), source);
+  header_ = parse_safetensors_header(header, file_.size() - kLengthBytes - header.size(), source);
 }
 
 std::vector<std::byte> SafetensorsFile::data(const std::string& name) const {

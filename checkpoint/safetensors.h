@@ -48,6 +48,9 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
   uint64_t data_begin = 0;  // offset of the data part in the file
 };
+// Of a file with `data_bytes` behind the header. CheckpointError begins with `source`: every rule of the format but the content of the
+// tensors.
+SafetensorsHeader parse_safetensors_header(ConstBytes header, uint64_t data_bytes, const std::string& source);
 
 // A validated file, open for reading; only its header is in memory. Throws CheckpointError naming path and defect: every rule of the format
 // but the content of the tensors is checked before any tensor is handed out, sizes before they are allocated.
@@ -56,6 +59,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(InputFile file);
   explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(InputFile(path)) {}
   const std::filesystem::path& path() const { return file_.path(); }
+  const SafetensorsHeader& header() const { return header_; }
   const std::map<std::string, TensorEntry>& tensors() const { return header_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   std::vector<std::byte> data(const std::string& name) const;  // of a whole tensor; CheckpointError when absent

@@ -1,7 +1,9 @@
-// One tensor of a checkpoint as it was in memory, chunk by chunk (exact/chunk.h), whatever way it is stored: few bytes are held at a time.
+// One tensor of a checkpoint as it was in memory, chunk by chunk (exact/chunk.h), whatever way it is stored: few bytes are held at a time,
+// of the tensor and of each base that it is coded against.
 //
 // A reader does not change: any thread may read any chunk, with a coder of its own.
 #pragma once
+#include <memory>
 #include <string>
 
 #include "checkpoint/coding.h"
@@ -11,10 +13,11 @@ namespace thinwire::checkpoint {
 
 class TensorReader {
  public:
-  // Of one of the file's stored_tensors(); both must outlive the reader. CheckpointError when its table is damaged, or tells of other
-  // elements.
-  TensorReader(const SafetensorsFile& file, const std::string& name, const StoredTensor& tensor);
+  // Of one of the file's stored_tensors(); both must outlive the reader. `base` is the same tensor of the checkpoint's base, if there is
+  // one. CheckpointError when the table is damaged, tells of other elements, or needs a base that is not there or has another type or size.
+  TensorReader(const SafetensorsFile& file, const std::string& name, const StoredTensor& tensor, std::shared_ptr<const TensorReader> base);
 
+  const StoredTensor& tensor() const { return tensor_; }
   uint64_t num_bytes() const { return elems_ * size_of(tensor_.dtype); }
   size_t num_chunks() const { return exact::num_chunks(elems_); }
   uint64_t begin_of(size_t chunk) const;  // among the tensor's bytes
@@ -27,6 +30,7 @@ class TensorReader {
  private:
   const SafetensorsFile& file_;
   const StoredTensor& tensor_;
+  std::shared_ptr<const TensorReader> base_;  // where the coding needs it
   std::string source_;
   uint64_t elems_;
   exact::Table table_;  // of a coded one

@@ -5,11 +5,11 @@
 #include <set>
 #include <tuple>
 
+#include "checkpoint/chain.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/strict_json.h"
-#include "checkpoint/tensor_reader.h"
 
 namespace thinwire::checkpoint {
 namespace {
@@ -58,15 +58,15 @@ void find_foreign_files(std::vector<std::string>& defects, const fs::path& path,
   }
 }
 
-// Its hash is good: what it holds must decode too.
-void decode_all(const SafetensorsFile& file, const std::map<std::string, StoredTensor>& tensors) {
+// Of a file whose hash is good: what it holds must decode too, through the bases, whose files are read for it.
+void decode_all(ChainFiles& files, const std::string& file_name) {
   exact::ChunkCoder coder;
   std::vector<std::byte> bytes;
-  for (const auto& [name, stored] : tensors) {
-    const TensorReader reader(file, name, stored);
-    for (size_t chunk = 0; chunk < reader.num_chunks(); ++chunk) {
-      bytes.resize(reader.bytes_of(chunk));
-      reader.read(chunk, coder, bytes);
+  for (const auto& [name, stored] : files.shard(file_name)->tensors) {
+    const auto reader = files.reader(file_name, name);
+    for (size_t chunk = 0; chunk < reader->num_chunks(); ++chunk) {
+      bytes.resize(reader->bytes_of(chunk));
+      reader->read(chunk, coder, bytes);
     }
   }
 }
@@ -78,17 +78,18 @@ std::vector<std::string> verify(const fs::path& step_directory) {
   if (!fs::is_directory(step_directory)) return {fmt::format("{} is not a directory", step_directory.string())};
   collect(defects, [&] {
     const Manifest manifest = read_manifest(step_directory);
+    find_foreign_files(defects, step_directory, manifest);
+    ChainFiles files(read_chain(step_directory), ChainFiles::Check::every_byte);
     std::set<Placed> present;
+    const size_t defects_before = defects.size();
     for (const ManifestFile& listed : manifest.files) {
       collect(defects, [&] {
-        const SafetensorsFile file(open_checked(listed, step_directory));
-        const auto tensors = stored_tensors(file);
-        for (const auto& [name, stored] : tensors) present.insert({listed.name, name, stored.dtype, stored.shape});
-        decode_all(file, tensors);
+        for (const auto& [name, stored] : files.shard(listed.name)->tensors)
+          present.insert({listed.name, name, stored.dtype, stored.shape});
+        decode_all(files, listed.name);
       });
     }
-    if (defects.empty()) compare_tensors(defects, step_directory, manifest, present);
-    find_foreign_files(defects, step_directory, manifest);
+    if (defects.size() == defects_before) compare_tensors(defects, step_directory, manifest, present);
   });
   return defects;
 }

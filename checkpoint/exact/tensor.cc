@@ -18,11 +18,6 @@ Bytes part_of(Bytes bytes, DType dtype, const Place& place) {
   return bytes.subspan(static_cast<size_t>(place.first_elem) * size_of(dtype), place.elems * size_of(dtype));
 }
 
-Place place_at(uint64_t elems, uint64_t row_elems, size_t index) {
-  const uint64_t first = uint64_t{index} * kChunkElems;
-  return {first, row_elems, static_cast<size_t>(std::min<uint64_t>(kChunkElems, elems - first))};
-}
-
 struct Job {
   size_t tensor = 0, chunk = 0;
   std::vector<std::byte> coded;
@@ -60,6 +55,14 @@ void check_expected(const Table& table, const Coded& tensor) {
 
 }  // namespace
 
+ConstBytes Earlier::chunk(size_t index, DType dtype, const Place& place, ChunkCoder& coder, std::vector<std::byte>& room) const {
+  if (!memory_.empty()) return part_of(memory_, dtype, place);
+  if (!read_) return {};
+  room.resize(place.elems * size_of(dtype));
+  read_(index, coder, room);
+  return room;
+}
+
 std::vector<Parts> encode(const std::vector<Tensor>& tensors, int threads) {
   std::vector<Job> jobs;
   std::vector<size_t> first_job;
@@ -72,10 +75,11 @@ std::vector<Parts> encode(const std::vector<Tensor>& tensors, int threads) {
     Job& job = jobs[i];
     const Tensor& tensor = tensors[job.tensor];
     const uint64_t elems = tensor.bytes.size() / size_of(tensor.dtype);
-    const Place place = place_at(elems, tensor.row_elems, job.chunk);
+    const Place place = place_of(job.chunk, elems, tensor.row_elems);
     const ConstBytes bytes = part_of(tensor.bytes, tensor.dtype, place);
-    const ConstBytes earlier = tensor.earlier.empty() ? tensor.earlier : part_of(tensor.earlier, tensor.dtype, place);
-    const ConstBytes coded = coder.encode({tensor.dtype, place, earlier}, bytes);
+    std::vector<std::byte> room;
+    const ConstBytes earlier = tensor.earlier.chunk(job.chunk, tensor.dtype, place, coder, room);
+    const ConstBytes coded = coder.encode({tensor.dtype, place, earlier, tensor.least_gain}, bytes);
     job.coded.assign(coded.begin(), coded.end());
     job.hash = hash64(bytes);
   });
@@ -94,6 +98,10 @@ size_t num_bytes(const Parts& parts) {
   return bytes;
 }
 
+bool needs_earlier(const Parts& parts) {
+  return std::any_of(parts.begin() + 1, parts.end(), [](const auto& chunk) { return needs_earlier(ConstBytes(chunk)); });
+}
+
 std::vector<std::byte> joined(const Parts& parts) {
   std::vector<std::byte> bytes;
   bytes.reserve(num_bytes(parts));
@@ -103,7 +111,10 @@ std::vector<std::byte> joined(const Parts& parts) {
 
 size_t num_chunks(uint64_t elems) { return static_cast<size_t>(elems / kChunkElems + (elems % kChunkElems != 0 ? 1 : 0)); }
 uint64_t table_bytes(uint64_t elems) { return kHeaderBytes + uint64_t{num_chunks(elems)} * kEntryBytes + kHashBytes; }
-Place Table::place_of(size_t chunk) const { return place_at(facts.elems, row_elems, chunk); }
+Place place_of(size_t chunk, uint64_t elems, uint64_t row_elems) {
+  const uint64_t first = uint64_t{chunk} * kChunkElems;
+  return {first, row_elems, static_cast<size_t>(std::min<uint64_t>(kChunkElems, elems - first))};
+}
 
 Table parse_table(ConstBytes front, uint64_t coded_bytes, const std::string& source) {
   const auto refuse = [&](const std::string& why) { throw CorruptData(source + ": " + why); };
@@ -135,7 +146,7 @@ void decode_chunk(const Table& table, size_t index, ConstBytes coded, ConstBytes
   const std::string where = source + ": chunk " + std::to_string(index);
   if (hash64(coded) != entry.coded_hash) throw CorruptData(where + " is damaged");
   try {
-    coder.decode({table.facts.dtype, table.place_of(index), earlier}, coded, out);
+    coder.decode({table.facts.dtype, place_of(index, table.facts.elems, table.row_elems), earlier}, coded, out);
   } catch (const CorruptData& e) {
     throw CorruptData(where + ": " + e.what());
   }
@@ -159,7 +170,7 @@ void decode(const std::vector<Coded>& tensors, int threads) {
     const Coded& tensor = tensors[pieces[i].tensor];
     const Table& table = tables[pieces[i].tensor];
     const Table::Entry& entry = table.chunks[pieces[i].chunk];
-    const Place place = table.place_of(pieces[i].chunk);
+    const Place place = place_of(pieces[i].chunk, table.facts.elems, table.row_elems);
     const ConstBytes coded = tensor.coded.subspan(table_bytes(table.facts.elems) + entry.begin, entry.coded_bytes);
     const ConstBytes earlier = tensor.earlier.empty() ? tensor.earlier : part_of(tensor.earlier, tensor.dtype, place);
     decode_chunk(table, pieces[i].chunk, coded, earlier, coder, part_of(tensor.out, tensor.dtype, place), tensor.source);

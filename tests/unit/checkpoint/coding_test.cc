@@ -7,6 +7,7 @@
 #include "base/draw.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/exact/tensor.h"
+#include "checkpoint/layout.h"
 #include "checkpoint/manifest.h"
 #include "support.h"
 
@@ -191,6 +192,22 @@ TEST(Golden, ACheckpointOfVersion1IsListedVerifiedAndLoaded) {
     EXPECT_EQ(model.counter, saved.counter);
     EXPECT_EQ(state.numbers, saved.numbers);
   });
+}
+
+// Step 10 of seed 77 stands alone, step 20 of seed 78 is coded against it. Version 2, `exact`, two ranks.
+TEST(Golden, CheckpointsOfVersion2AreVerifiedAndLoaded) {
+  const fs::path golden = fs::path(THINWIRE_SOURCE_DIR) / "tests/golden/checkpoint/version2";
+  for (const auto& [step, seed] : {std::pair(int64_t{10}, uint64_t{77}), std::pair(int64_t{20}, uint64_t{78})}) {
+    EXPECT_THAT(verify(golden / step_name(step)), IsEmpty());
+    EXPECT_EQ(read_manifest(golden / step_name(step)).base.has_value(), step == 20);
+    on_ranks(2, [&](comm::Driver& driver) {
+      Model model(driver.rank(), 1);
+      State state = model.state();
+      Store(golden, driver, {}).load(step, state);
+      model.numbers = state.numbers;
+      EXPECT_EQ(model, Model(driver.rank(), seed));
+    });
+  }
 }
 
 }  // namespace

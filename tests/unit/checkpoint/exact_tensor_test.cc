@@ -150,8 +150,8 @@ TEST(ExactTensor, AllDamageIsTold) {
     for (size_t i = 0; i < places.size(); ++i) {
       Bytes damaged = coded;
       damaged[places[i]] ^= std::byte{1} << (i % 8);
-      EXPECT_NE(error_of_decode(damaged, DType::f32, tensor.earlier, pair.now.size()), "") << "flipped at " << places[i];
-      EXPECT_NE(error_of_decode(ConstBytes(coded).first(places[i]), DType::f32, tensor.earlier, pair.now.size()), "")
+      EXPECT_NE(error_of_decode(damaged, DType::f32, tensor.earlier.memory(), pair.now.size()), "") << "flipped at " << places[i];
+      EXPECT_NE(error_of_decode(ConstBytes(coded).first(places[i]), DType::f32, tensor.earlier.memory(), pair.now.size()), "")
           << "cut at " << places[i];
     }
   }

@@ -100,6 +100,10 @@ TEST(Manifest, RefusesWhatMakesNoSense) {
       {"[2, 3]", "[18446744073709551615]", "dimension"},
       {", \"stored_bytes\": 20", "", "'stored_bytes' is missing"},
       {"\"stored_bytes\": 20", "\"stored_bytes\": -20", "'stored_bytes'"},
+      {"\"files\": [{\"name\": \"model", R"("base": {"step": 100, "manifest_xxh3": "00000000000000ff"}, "files": [{"name": "model)",
+       "'step'"},
+      {"\"files\": [{\"name\": \"model", R"("base": {"step": 99, "manifest_xxh3": "ff"}, "files": [{"name": "model)", "'manifest_xxh3'"},
+      {"\"files\": [{\"name\": \"model", R"("base": 99, "files": [{"name": "model)", "'base' should be object"},
       {"\"per_rank\"", "\"per_host\"", "unknown scope 'per_host'"},
       {"\"step\": 100, \"world\"", "\"step\": 100, \"step\": 100, \"world\"", "duplicate key 'step'"},
   };

@@ -230,12 +230,13 @@ TEST(Store, TooLittleSpaceIsToldBeforeAnythingIsWritten) {
 TEST(CheckpointOptions, AreCounts) {
   CheckpointOptions options;
   auto section = config::describe_root(options);
-  config::load(section, {{"a.yaml", "{every: 0, keep: 5, mode: raw, threads: 2}"}}, {});
+  config::load(section, {{"a.yaml", "{every: 0, keep: 5, mode: raw, base: previous, threads: 2}"}}, {});
   EXPECT_EQ(options.every, 0);
   EXPECT_EQ(options.keep, 5);
   EXPECT_EQ(options.mode, "raw");
+  EXPECT_EQ(options.base, "previous");
   EXPECT_EQ(options.threads, 2);
-  for (const char* wrong : {"{keep: -1}", "{mode: near_exact}", "{mode: fast}", "{threads: 0}"}) {
+  for (const char* wrong : {"{keep: -1}", "{mode: near_exact}", "{mode: fast}", "{base: 10}", "{threads: 0}"}) {
     EXPECT_THROW(config::load(section, {{"a.yaml", wrong}}, {}), ConfigError) << wrong;
   }
 }

@@ -98,9 +98,12 @@ State Model::state() {
 RunFacts some_facts() { return {"trial", "0123456789abcdef", "0.1.0", {{"optim.lr", "0.002"}, {"run.seed", "1"}}, {}}; }
 
 void save_model(const fs::path& directory, int world, int64_t step, uint64_t seed, int64_t keep) {
+  save_model(directory, world, step, seed, {.keep = keep});
+}
+void save_model(const fs::path& directory, int world, int64_t step, uint64_t seed, const CheckpointOptions& options) {
   on_ranks(world, [&](comm::Driver& driver) {
     Model model(driver.rank(), seed);
-    Store(directory, driver, {.keep = keep}).save(step, model.state(), some_facts());
+    Store(directory, driver, options).save(step, model.state(), some_facts());
   });
 }
 

@@ -55,6 +55,7 @@ RunFacts some_facts();
 
 // Saves Model(rank, seed) of all ranks / loads step into a zeroed model and compares.
 void save_model(const std::filesystem::path& directory, int world, int64_t step, uint64_t seed, int64_t keep = 0);
+void save_model(const std::filesystem::path& directory, int world, int64_t step, uint64_t seed, const CheckpointOptions& options);
 // The seed's model is loaded byte for byte: compares with Model(0, seed) in a world of one.
 bool loads_as(const std::filesystem::path& directory, int64_t step, uint64_t seed);
 
