@@ -97,4 +97,11 @@ std::string inspect(const std::filesystem::path& step_directory);
 // Re-reads every byte and decodes every tensor. Empty when all is accounted for; else one line per defect.
 std::vector<std::string> verify(const std::filesystem::path& step_directory);
 
+struct Difference {
+  bool are_equal = true;  // in numbers and in every bit of the tensors; how these are stored does not count
+  std::string text;       // a line for each number and tensor that differs, and a summary
+};
+// Tensors are compared within files of the same name. CheckpointError when one is damaged.
+Difference diff(const std::filesystem::path& a, const std::filesystem::path& b);
+
 }  // namespace thinwire::checkpoint
