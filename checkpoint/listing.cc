@@ -63,7 +63,8 @@ std::vector<Listing> list(const fs::path& directory) {
     const fs::path path = directory / step_name(step);
     try {
       const Manifest manifest = read_manifest(path);
-      listings.push_back({step, path, total_bytes(manifest), manifest.world, manifest.created});
+      const auto base = manifest.base ? std::optional(manifest.base->step) : std::nullopt;
+      listings.push_back({step, path, total_bytes(manifest), manifest.world, manifest.created, base});
     } catch (const CheckpointError& e) {
       log::warn("not listed: {}", e.what());
     }

@@ -47,6 +47,8 @@ TEST(Base, MakesWhatChangedLittleSmaller) {
     EXPECT_LT(fs::file_size(dir / "chain" / path) + 1000, fs::file_size(dir / "alone" / path)) << file;
   }
   EXPECT_THAT(verify(dir / "chain/step-00000020"), IsEmpty());
+  EXPECT_EQ(list(dir / "chain")[0].base, std::nullopt);
+  EXPECT_EQ(list(dir / "chain")[1].base, 10);
   EXPECT_THAT(inspect(dir / "chain/step-00000020"), HasSubstr("needs step-00000010, whose manifest has XXH3 "));
   on_ranks(2, [&](comm::Driver& driver) {
     Model model(driver.rank(), 9);
