@@ -215,7 +215,8 @@ TEST(Golden, ACheckpointOfVersion1IsListedVerifiedAndLoaded) {
 // Step 10 of seed 77 stands alone, step 20 of seed 78 is coded against it. Version 2, `exact`, two ranks.
 TEST(Golden, CheckpointsOfVersion2AreVerifiedAndLoaded) {
   const fs::path golden = fs::path(THINWIRE_SOURCE_DIR) / "tests/golden/checkpoint/version2";
-  for (const auto& [step, seed] : {std::pair(int64_t{10}, uint64_t{77}), std::pair(int64_t{20}, uint64_t{78})}) {
+  for (const int64_t step : {10, 20}) {
+    const uint64_t seed = step == 10 ? 77 : 78;
     EXPECT_THAT(verify(golden / step_name(step)), IsEmpty());
     EXPECT_EQ(read_manifest(golden / step_name(step)).base.has_value(), step == 20);
     on_ranks(2, [&](comm::Driver& driver) {
