@@ -46,8 +46,9 @@ int list(const std::string& given) {
   const auto entries = checkpoint::list(find(given).checkpoints);
   if (entries.empty()) throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it", given));
   for (const auto& entry : entries) {
-    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
-               entry.world == 1 ? "" : "s", entry.created, entry.path.string());
+    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
+               entry.world == 1 ? "" : "s", entry.created, entry.path.string(),
+               entry.base ? fmt::format(", needs step {}", *entry.base) : "");
   }
   return 0;
 }
@@ -68,6 +69,12 @@ int verify(const std::string& given) {
   return good ? 0 : static_cast<int>(ExitCode::checkpoint);
 }
 
+int diff(const std::string& a, const std::string& b) {
+  const auto difference = checkpoint::diff(chosen(a).back(), chosen(b).back());
+  std::fputs(difference.text.c_str(), stdout);
+  return difference.are_equal ? 0 : static_cast<int>(ExitCode::other);
+}
+
 }  // namespace
 
 void add_checkpoints(CLI::App& app, Action& action) {
@@ -81,7 +88,12 @@ void add_checkpoints(CLI::App& app, Action& action) {
   };
   add("ls", "complete checkpoints, oldest first", list);
   add("inspect", "what the (newest) checkpoint holds", inspect);
-  add("verify", "re-reads every byte; exit 4 when one is damaged", verify);
+  add("verify", "re-reads and decodes every byte; exit 4 when one is damaged", verify);
+  auto paths = std::make_shared<std::pair<std::string, std::string>>();
+  auto* sub = verb->add_subcommand("diff", "compares the states in two (newest) checkpoints; exit 1 when they differ");
+  sub->add_option("first", paths->first, "run directory or checkpoint")->required();
+  sub->add_option("second", paths->second, "run directory or checkpoint")->required();
+  sub->callback([paths, &action] { action = [paths] { return diff(paths->first, paths->second); }; });
 }
 
 }  // namespace thinwire::app

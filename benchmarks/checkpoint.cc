@@ -12,8 +12,8 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "checkpoint/chain.h"
 #include "checkpoint/exact/tensor.h"
-#include "checkpoint/safetensors.h"
 #include "main.h"
 #include "timing.h"
 
@@ -50,22 +50,42 @@ Bytes to_bf16_bytes(ConstBytes floats) {
   return halves;
 }
 
+// The replicated tensors of a checkpoint, as they were in memory.
+class Replicated {
+ public:
+  explicit Replicated(const std::string& directory) : files_(checkpoint::read_chain(directory), checkpoint::ChainFiles::Check::headers) {}
+  const std::map<std::string, checkpoint::StoredTensor>& tensors() { return files_.shard(kFile)->tensors; }
+  Bytes read(const std::string& name) {
+    if (!tensors().contains(name)) throw CheckpointError(fmt::format("the earlier checkpoint has no tensor {}", name));
+    const auto reader = files_.reader(kFile, name);
+    checkpoint::exact::ChunkCoder coder;
+    Bytes bytes(reader->num_bytes());
+    for (size_t chunk = 0; chunk < reader->num_chunks(); ++chunk) {
+      reader->read(chunk, coder, MutableBytes(bytes).subspan(reader->begin_of(chunk), reader->bytes_of(chunk)));
+    }
+    return bytes;
+  }
+
+ private:
+  static constexpr const char* kFile = "model.safetensors";
+  checkpoint::ChainFiles files_;
+};
+
 // Of fp32 tensors, those whose names begin with --only.
 std::vector<Subject> read_subjects(const Arguments& arguments) {
-  const auto open = [](const std::string& directory) { return checkpoint::SafetensorsFile(fs::path(directory) / "model.safetensors"); };
-  const checkpoint::SafetensorsFile file = open(arguments.directory);
-  std::optional<checkpoint::SafetensorsFile> older;
-  if (!arguments.earlier.empty()) older.emplace(open(arguments.earlier));
-  const auto bytes_of_tensor = [&](const checkpoint::SafetensorsFile& from, const std::string& name) {
-    const ConstBytes data = from.data(name);
-    return arguments.bf16 ? to_bf16_bytes(data) : Bytes(data.begin(), data.end());
+  Replicated state(arguments.directory);
+  std::optional<Replicated> older;
+  if (!arguments.earlier.empty()) older.emplace(arguments.earlier);
+  const auto bytes_of_tensor = [&](Replicated& from, const std::string& name) {
+    const Bytes data = from.read(name);
+    return arguments.bf16 ? to_bf16_bytes(data) : data;
   };
   std::vector<Subject> subjects;
-  for (const auto& [name, entry] : file.tensors()) {
-    if (entry.dtype != DType::f32 || !name.starts_with(arguments.only)) continue;
+  for (const auto& [name, stored] : state.tensors()) {
+    if (stored.dtype != DType::f32 || !name.starts_with(arguments.only)) continue;
     Subject subject{arguments.bf16 ? DType::bf16 : DType::f32,
-                    entry.shape.size() < 2 ? 0 : static_cast<uint64_t>(entry.shape.back()),
-                    bytes_of_tensor(file, name),
+                    stored.shape.size() < 2 ? 0 : static_cast<uint64_t>(stored.shape.back()),
+                    bytes_of_tensor(state, name),
                     {}};
     if (older) subject.earlier = bytes_of_tensor(*older, name);
     subjects.push_back(std::move(subject));

@@ -72,4 +72,9 @@ void throw_if_any_failed(const std::vector<RankResult>& results, const std::stri
   throw CheckpointError(fmt::format("{}: {}{}", what, who, failed->text));
 }
 
+void not_shared(const std::filesystem::path& path) {
+  throw CheckpointError(
+      fmt::format("the host {} does not see {}: run.dir must be on storage that every host shares", log::host_name(), path.string()));
+}
+
 }  // namespace thinwire::checkpoint

@@ -1,5 +1,6 @@
 // Work that all ranks do at the same time, and of which all learn how it went everywhere.
 #pragma once
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,5 +23,8 @@ std::vector<RankResult> together(comm::Driver& driver, const std::string& what, 
 
 // CheckpointError with the first failing rank's text, the same on every rank.
 void throw_if_any_failed(const std::vector<RankResult>& results, const std::string& what);
+
+// CheckpointError: this rank's host does not see what another has written there.
+[[noreturn]] void not_shared(const std::filesystem::path& path);
 
 }  // namespace thinwire::checkpoint

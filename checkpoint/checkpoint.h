@@ -24,8 +24,12 @@
 namespace thinwire::checkpoint {
 
 struct CheckpointOptions {
-  int64_t every = 100;  // steps; 0: only when stopped by a signal and at the end
-  int64_t keep = 3;     // committed checkpoints that stay on disk; 0: all
+  int64_t every = 100;         // steps; 0: only when stopped by a signal and at the end
+  int64_t keep = 3;            // committed checkpoints that stay on disk; 0: all
+  std::string mode = "exact";  // exact: tensors are coded where that makes them smaller, and every byte comes back; raw: as they are
+  std::string base =
+      "none";           // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
+  int64_t threads = 1;  // of each rank, that code and decode
 };
 void describe(config::Section& section, CheckpointOptions& options);
 
@@ -37,24 +41,27 @@ struct RunFacts {
 };
 
 struct Manifest;
+struct ManifestBase;
 
 class Store {
  public:
   // The driver must outlive the store. `files` is for tests that let operations fail.
-  Store(std::filesystem::path directory, comm::Driver& driver, std::shared_ptr<Files> files = std::make_shared<Files>());
+  Store(std::filesystem::path directory, comm::Driver& driver, CheckpointOptions options,
+        std::shared_ptr<Files> files = std::make_shared<Files>());
 
-  // On success step-N exists, durably, in place of any earlier step-N, and only the newest `keep` remain (0: all).
-  // When any rank fails (disk full), every rank gets the same CheckpointError, nothing named step-* is new, and the temporary files are
-  // removed: training may go on. `facts` are taken from rank 0; numbers and the list of replicated tensors must agree on all ranks.
-  void save(int64_t step, const State& state, const RunFacts& facts, int64_t keep);
+  // On success step-N exists, durably, in place of any earlier step-N, and only the newest `keep` remain (0: all) and what they are coded
+  // against. Memory: beside the state, one copy of what this rank writes, coded. When any rank fails (disk full), every rank gets the same
+  // CheckpointError, nothing named step-* is new, and the temporary files are removed: training may go on. `facts` are taken from rank 0;
+  // numbers and the list of replicated tensors must agree on all ranks.
+  void save(int64_t step, const State& state, const RunFacts& facts);
 
   // The newest committed step whose files verify, agreed by all ranks; a damaged one is skipped with a warning that names the defect.
   // nullopt: there is no checkpoint at all. CheckpointError when there are some but none is whole, and when the newest whole one was
   // written by a newer format version.
   std::optional<int64_t> newest_good();
 
-  // Reads and validates everything first (names, shapes, dtypes, world size: CheckpointError lists up to ten mismatches), then fills
-  // state.tensors' memory and state.numbers. After an error neither has changed.
+  // Reads, validates and decodes everything first (names, shapes, dtypes, world size: CheckpointError lists up to ten mismatches), then
+  // fills state.tensors' memory and state.numbers. After an error neither has changed. Memory: beside the state, one copy of it.
   void load(int64_t step, State& state);
 
   // Not collective: reads this host's view of the manifest.
@@ -63,13 +70,15 @@ class Store {
  private:
   std::filesystem::path path_of(int64_t step) const;
   uint64_t agreed_estimate(int64_t step, const State& state);
+  std::optional<ManifestBase> agreed_base(int64_t step);
   std::string prepare(int64_t step, uint64_t total_bytes, const std::string& id);
-  std::string commit(int64_t step, const std::string& temporary, Manifest& manifest, int64_t keep, const std::string& id);
+  std::string commit(int64_t step, const std::string& temporary, Manifest& manifest, const std::string& id);
   std::optional<int64_t> next_candidate(std::optional<int64_t> below);
   std::string agreed_defect(int64_t step);
 
   std::filesystem::path directory_;
   comm::Driver& driver_;
+  CheckpointOptions options_;
   std::shared_ptr<Files> files_;
 };
 
@@ -80,12 +89,20 @@ struct Listing {
   uint64_t bytes = 0;
   int world = 0;
   std::string created;
+  std::optional<int64_t> base;  // step of the checkpoint that this one is coded against
 };
 // Committed ones, by step; one whose manifest cannot be read is left out with a warning. A directory that does not exist has none.
 std::vector<Listing> list(const std::filesystem::path& directory);
 // What is in it, for people. CheckpointError when its manifest cannot be read.
 std::string inspect(const std::filesystem::path& step_directory);
-// Re-reads every byte. Empty when all is accounted for; else one line per defect.
+// Re-reads every byte and decodes every tensor. Empty when all is accounted for; else one line per defect.
 std::vector<std::string> verify(const std::filesystem::path& step_directory);
+
+struct Difference {
+  bool are_equal = true;  // in numbers and in every bit of the tensors; how these are stored does not count
+  std::string text;       // a line for each number and tensor that differs, and a summary
+};
+// Tensors are compared within files of the same name. CheckpointError when one is damaged.
+Difference diff(const std::filesystem::path& a, const std::filesystem::path& b);
 
 }  // namespace thinwire::checkpoint

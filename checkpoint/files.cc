@@ -151,15 +151,21 @@ InputFile::InputFile(fs::path path) : path_(std::move(path)), file_(open_retryin
   throw CheckpointError(fmt::format("cannot read {}: it is not a regular file", path_.string()));
 }
 
-InputFile::~InputFile() { ::close(file_); }
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)), size_(other.size_) {}
 
-void InputFile::read(MutableBytes into) {
+InputFile::~InputFile() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void InputFile::read_at(uint64_t offset, MutableBytes into) const {
   while (!into.empty()) {
-    const ssize_t got = ::read(file_, into.data(), into.size());
+    const ssize_t got = ::pread(file_, into.data(), into.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("read", path_, errno);
     if (got == 0) throw CheckpointError(fmt::format("{} ended while it was read: somebody else is changing it", path_.string()));
     into = into.subspan(static_cast<size_t>(got));
+    offset += static_cast<uint64_t>(got);
   }
 }
 
@@ -169,19 +175,17 @@ std::string read_text(const fs::path& path, uint64_t max_bytes) {
     throw CheckpointError(fmt::format("{} has {} bytes; at most {} make sense for it", path.string(), file.size(), max_bytes));
   }
   std::string text(file.size(), '\0');
-  file.read(std::as_writable_bytes(std::span(text)));
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
   return text;
 }
 
-FileSummary hash_file(const fs::path& path) {
-  InputFile file(path);
+FileSummary hash_file(const InputFile& file) {
   std::vector<std::byte> chunk(std::min<uint64_t>(file.size(), 1 << 20));
   StreamingHash hash;
-  for (uint64_t left = file.size(); left > 0;) {
-    const MutableBytes part = std::span(chunk).first(std::min<uint64_t>(left, chunk.size()));
-    file.read(part);
+  for (uint64_t at = 0; at < file.size(); at += chunk.size()) {
+    const MutableBytes part = std::span(chunk).first(std::min<uint64_t>(file.size() - at, chunk.size()));
+    file.read_at(at, part);
     hash.update(part);
-    left -= part.size();
   }
   return {file.size(), hash.digest()};
 }

@@ -65,10 +65,12 @@ class InputFile {
  public:
   explicit InputFile(std::filesystem::path path);
   ~InputFile();
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&&) = delete;
+  const std::filesystem::path& path() const { return path_; }
   uint64_t size() const { return size_; }
-  void read(MutableBytes into);  // exactly; a file that ends early is an error
+  // All of `into`, from `offset` on; a file that ends early is an error. Any thread.
+  void read_at(uint64_t offset, MutableBytes into) const;
 
  private:
   std::filesystem::path path_;
@@ -77,6 +79,6 @@ class InputFile {
 };
 
 std::string read_text(const std::filesystem::path& path, uint64_t max_bytes);
-FileSummary hash_file(const std::filesystem::path& path);  // reads every byte, holds few
+FileSummary hash_file(const InputFile& file);  // reads every byte, holds few
 
 }  // namespace thinwire::checkpoint

@@ -14,8 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kStepPrefix = "step-";
-constexpr std::array<std::pair<Work, std::string_view>, 3> kWorkPrefixes = {
-    {{Work::tmp, ".tmp-"}, {Work::old, ".old-"}, {Work::trash, ".trash-"}}};
+constexpr std::array<std::pair<Work, std::string_view>, 4> kWorkPrefixes = {
+    {{Work::tmp, ".tmp-"}, {Work::old, ".old-"}, {Work::base, ".base-"}, {Work::trash, ".trash-"}}};
 
 std::vector<std::string> names_in(const fs::path& directory) {
   std::vector<std::string> names;

@@ -3,6 +3,7 @@
 //   step-00000100                   committed: whole, always
 //   .tmp-step-00000100-<id>         being written, or left by a save that died
 //   .old-step-00000100-<id>         a whole one that the same step, saved again, is about to replace
+//   .base-step-00000100-<id>        a whole one that was replaced, and that another is coded against
 //   .trash-step-00000100-<id>       being deleted
 //   latest, .tmp-latest-<id>        a hint for people: the name of the newest
 #pragma once
@@ -24,7 +25,7 @@ std::string rank_file_name(int rank);  // rank-00003.safetensors
 std::string step_name(int64_t step);
 std::optional<int64_t> parse_step_name(std::string_view name);  // nullopt unless step_name() gives the very same text
 
-enum class Work : uint8_t { tmp, old, trash };
+enum class Work : uint8_t { tmp, old, base, trash };
 std::string work_name(Work work, std::string_view what, std::string_view id);  // what: a step name, or "latest"
 struct WorkName {
   Work work;

@@ -48,11 +48,17 @@ std::string parse_file_name(const std::string& name, int world, const std::strin
   return name;
 }
 
-uint64_t parse_hash(const std::string& text, const std::string& source) {
+uint64_t parse_hash(const json& object, const std::string& key, const std::string& source) {
+  const std::string text = text_member(object, key, source);
   uint64_t hash = 0;
   std::from_chars(text.data(), text.data() + text.size(), hash, 16);
-  if (to_hex(hash) != text) throw CheckpointError(fmt::format("{}: 'xxh3' should be 16 lower-case hex digits", source));
+  if (to_hex(hash) != text) throw CheckpointError(fmt::format("{}: '{}' should be 16 lower-case hex digits", source, key));
   return hash;
+}
+
+ManifestBase parse_base(const json& object, int64_t step, const std::string& source) {
+  if (step == 0) throw CheckpointError(source + ": nothing comes before step 0");
+  return {integer_member(object, "step", 0, step - 1, source), parse_hash(object, "manifest_xxh3", source)};
 }
 
 std::vector<ManifestFile> parse_files(const json& array, int world, const std::string& source) {
@@ -61,24 +67,28 @@ std::vector<ManifestFile> parse_files(const json& array, int world, const std::s
   for (const json& object : array) {
     if (!object.is_object()) throw CheckpointError(source + ": an element of 'files' is not an object");
     const auto bytes = static_cast<uint64_t>(integer_member(object, "bytes", 0, kMaxStep, source));
-    files.push_back({parse_file_name(text_member(object, "name", source), world, source),
-                     {bytes, parse_hash(text_member(object, "xxh3", source), source)}});
+    files.push_back({parse_file_name(text_member(object, "name", source), world, source), {bytes, parse_hash(object, "xxh3", source)}});
     if (!names.insert(files.back().name).second) throw CheckpointError(fmt::format("{}: {} is listed twice", source, files.back().name));
   }
   if (!names.contains(kModelFileName)) throw CheckpointError(fmt::format("{}: {} is not listed", source, kModelFileName));
   return files;
 }
 
-ManifestTensor parse_tensor(const json& object, int world, const std::string& source) {
+// In all its files; version 1 stores tensors as they are.
+uint64_t parse_stored_bytes(const json& object, int64_t version, const ManifestTensor& tensor, const std::string& where) {
+  if (version > 1) return static_cast<uint64_t>(integer_member(object, "stored_bytes", 0, kMaxStep, where));
+  const std::optional<uint64_t> bytes = num_bytes(tensor.dtype, tensor.shape);
+  if (!bytes) throw CheckpointError(where + ": the product of its shape overflows");
+  return *bytes * tensor.files.size();
+}
+
+ManifestTensor parse_tensor(const json& object, int64_t version, int world, const std::string& source) {
   if (!object.is_object()) throw CheckpointError(source + ": an element of 'tensors' is not an object");
   ManifestTensor tensor;
   tensor.name = text_member(object, "name", source);
   const std::string where = fmt::format("{}: tensor {}", source, in_quotes(tensor.name));
   tensor.dtype = parse_dtype(text_member(object, "dtype", where), where);
-  for (const json& dimension : member(object, "shape", Type::array, where)) {
-    if (!dimension.is_number_unsigned()) throw CheckpointError(where + ": a dimension is not a size");
-    tensor.shape.push_back(dimension.get<int64_t>());
-  }
+  tensor.shape = shape_member(object, where);
   const std::string scope = text_member(object, "scope", where);
   if (scope != kScopeNames[0] && scope != kScopeNames[1])
     throw CheckpointError(fmt::format("{}: unknown scope {}", where, in_quotes(scope)));
@@ -87,10 +97,11 @@ ManifestTensor parse_tensor(const json& object, int world, const std::string& so
     if (!name.is_string()) throw CheckpointError(where + ": a file's name is not a string");
     tensor.files.push_back(parse_file_name(name.get<std::string>(), world, where));
   }
+  tensor.stored_bytes = parse_stored_bytes(object, version, tensor, where);
   return tensor;
 }
 
-void check_version(const json& root, const std::string& source) {
+int64_t parse_version(const json& root, const std::string& source) {
   if (!root.is_object() || text_member(root, "format", source) != kFormat) {
     throw CheckpointError(fmt::format("{}: this is not the manifest of a Thinwire checkpoint", source));
   }
@@ -99,6 +110,7 @@ void check_version(const json& root, const std::string& source) {
     throw NewerVersion(fmt::format("{}: format version {} is newer than {}, the newest that this program reads; use a newer Thinwire",
                                    source, version, kManifestVersion));
   }
+  return version;
 }
 
 }  // namespace
@@ -116,6 +128,7 @@ std::string to_json(const Manifest& manifest) {
   root["config"] = manifest.facts.config;
   root["notes"] = manifest.facts.notes;
   root["numbers"] = manifest.numbers;
+  if (manifest.base) root["base"] = {{"step", manifest.base->step}, {"manifest_xxh3", to_hex(manifest.base->manifest_hash)}};
   root["files"] = nlohmann::ordered_json::array();
   for (const ManifestFile& file : manifest.files) {
     root["files"].push_back({{"name", file.name}, {"bytes", file.summary.bytes}, {"xxh3", to_hex(file.summary.hash)}});
@@ -126,7 +139,8 @@ std::string to_json(const Manifest& manifest) {
                                {"dtype", dtype_name(tensor.dtype)},
                                {"shape", tensor.shape},
                                {"scope", kScopeNames[static_cast<size_t>(tensor.scope)]},
-                               {"files", tensor.files}});
+                               {"files", tensor.files},
+                               {"stored_bytes", tensor.stored_bytes}});
   }
   // A config value may hold any bytes; JSON may not.
   return root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -134,7 +148,7 @@ std::string to_json(const Manifest& manifest) {
 
 Manifest parse_manifest(std::string_view text, const std::string& source) {
   const json root = parse_strict_json(text, source);
-  check_version(root, source);
+  const int64_t version = parse_version(root, source);
   Manifest manifest;
   manifest.facts.version = text_member(root, "writer", source);
   manifest.step = integer_member(root, "step", 0, kMaxStep, source);
@@ -145,9 +159,10 @@ Manifest parse_manifest(std::string_view text, const std::string& source) {
   manifest.facts.config = parse_texts(member(root, "config", Type::object, source), source + ": config");
   if (root.contains("notes")) manifest.facts.notes = parse_texts(member(root, "notes", Type::object, source), source + ": notes");
   manifest.numbers = parse_numbers(member(root, "numbers", Type::object, source), source + ": numbers");
+  if (root.contains("base")) manifest.base = parse_base(member(root, "base", Type::object, source), manifest.step, source + ": base");
   manifest.files = parse_files(member(root, "files", Type::array, source), manifest.world, source);
   for (const json& object : member(root, "tensors", Type::array, source)) {
-    manifest.tensors.push_back(parse_tensor(object, manifest.world, source));
+    manifest.tensors.push_back(parse_tensor(object, version, manifest.world, source));
   }
   return manifest;
 }
@@ -159,10 +174,12 @@ Manifest read_manifest(const std::filesystem::path& step_directory) {
   }
   const std::string seal = read_text(complete, 4096);
   const std::string text = read_text(path, kMaxManifestBytes);
-  if (seal != complete_text(text)) {
+  const uint64_t hash = hash64(text);
+  if (seal != complete_text(hash)) {
     throw CheckpointError(fmt::format("{}: {} is damaged: its hash is not the one in COMPLETE", step_directory.string(), kManifestName));
   }
   Manifest manifest = parse_manifest(text, path.string());
+  manifest.hash = hash;
   const std::optional<int64_t> named = parse_step_name(step_directory.filename().string());
   if (named && *named != manifest.step) {
     throw CheckpointError(fmt::format("{} holds step {}: it was renamed", step_directory.string(), manifest.step));
@@ -170,16 +187,20 @@ Manifest read_manifest(const std::filesystem::path& step_directory) {
   return manifest;
 }
 
-std::string complete_text(std::string_view manifest_json) { return to_hex(hash64(manifest_json)) + "\n"; }
+std::string complete_text(uint64_t manifest_hash) { return to_hex(manifest_hash) + "\n"; }
 
-void check_summary(const ManifestFile& file, const FileSummary& found, const std::filesystem::path& step_directory) {
-  const std::string path = (step_directory / file.name).string();
-  if (found.bytes != file.summary.bytes) {
-    throw CheckpointError(fmt::format("{} is damaged: it has {} bytes instead of {}", path, found.bytes, file.summary.bytes));
+InputFile open_checked(const ManifestFile& listed, const std::filesystem::path& step_directory) {
+  const std::string path = (step_directory / listed.name).string();
+  InputFile file(path);
+  const FileSummary found = hash_file(file);
+  if (found.bytes != listed.summary.bytes) {
+    throw CheckpointError(fmt::format("{} is damaged: it has {} bytes instead of {}", path, found.bytes, listed.summary.bytes));
   }
-  if (found.hash != file.summary.hash) {
-    throw CheckpointError(fmt::format("{} is damaged: its XXH3 is {} instead of {}", path, to_hex(found.hash), to_hex(file.summary.hash)));
+  if (found.hash != listed.summary.hash) {
+    throw CheckpointError(
+        fmt::format("{} is damaged: its XXH3 is {} instead of {}", path, to_hex(found.hash), to_hex(listed.summary.hash)));
   }
+  return file;
 }
 
 }  // namespace thinwire::checkpoint

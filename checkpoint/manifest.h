@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,7 @@
 
 namespace thinwire::checkpoint {
 
-inline constexpr int64_t kManifestVersion = 1;  // docs/formats/checkpoint.md; never renumbered
+inline constexpr int64_t kManifestVersion = 2;  // docs/formats/checkpoint.md; never renumbered
 
 struct ManifestFile {
   std::string name;
@@ -26,14 +27,23 @@ struct ManifestTensor {
   std::vector<int64_t> shape;  // of the whole tensor
   Scope scope = Scope::replicated;
   std::vector<std::string> files;  // per_rank: those of all ranks that have it in this shape
+  uint64_t stored_bytes = 0;       // in all of them
+};
+
+// The checkpoint that some tensors are coded against: of that step, and with exactly this manifest.
+struct ManifestBase {
+  int64_t step = 0;
+  uint64_t manifest_hash = 0;  // XXH3-64
 };
 
 struct Manifest {
+  uint64_t hash = 0;  // of manifest.json, once read
   int64_t step = 0;
   int world = 0;
   std::string created;  // 2026-01-31T12:00:00Z
   RunFacts facts;
   std::map<std::string, int64_t> numbers;
+  std::optional<ManifestBase> base;
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;
 };
@@ -49,9 +59,9 @@ Manifest parse_manifest(std::string_view json, const std::string& source);
 
 // Of a committed directory: COMPLETE first, then the manifest it vouches for. CheckpointError names the defect.
 Manifest read_manifest(const std::filesystem::path& step_directory);
-std::string complete_text(std::string_view manifest_json);
+std::string complete_text(uint64_t manifest_hash);
 
-// Size and hash of one listed file; CheckpointError names the file and what differs.
-void check_summary(const ManifestFile& file, const FileSummary& found, const std::filesystem::path& step_directory);
+// Reads every byte of a listed file. CheckpointError names it and what differs, size or hash.
+InputFile open_checked(const ManifestFile& file, const std::filesystem::path& step_directory);
 
 }  // namespace thinwire::checkpoint

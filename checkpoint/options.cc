@@ -4,6 +4,14 @@ namespace thinwire::checkpoint {
 
 void describe(config::Section& section, CheckpointOptions& options) {
   section.integer("every", options.every, {0}, "steps between checkpoints; 0: only at the end and when stopped by a signal");
+  section.choice(
+      "mode", options.mode, {"exact", "raw"},
+      "how tensors are stored; exact: in fewer bytes where that is possible, and every bit comes back; raw: as they are in memory");
+  section.choice(
+      "base", options.base, {"none", "previous"},
+      "mode exact; previous: tensors are coded against the checkpoint before where that saves a twentieth, which then has to stay; for "
+      "checkpoints a few steps apart; none: each stands alone");
+  section.integer("threads", options.threads, {1, 256}, "threads of each rank that code and decode tensors");
   section.integer("keep", options.keep, {0}, "newest checkpoints that stay on disk; 0: all");
 }
 

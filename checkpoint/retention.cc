@@ -1,8 +1,10 @@
 #include "checkpoint/retention.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
+#include "checkpoint/chain.h"
 #include "checkpoint/layout.h"
 
 namespace thinwire::checkpoint {
@@ -16,6 +18,22 @@ void discard(Files& files, const fs::path& directory, const std::string& name, c
   files.rename(directory / name, trash);
   files.sync_directory(directory);
   remove_tree(files, trash);
+}
+
+// What is replaced, or was one's base once, stays while a checkpoint that stays needs it: under a name of its own.
+void discard_unless_needed(Files& files, const fs::path& directory, const std::string& name, const std::set<std::string>& needed) {
+  const WorkName parsed = *parse_work_name(name);
+  const std::string id = name.substr(name.rfind('-') + 1);
+  if (!needed.contains(name)) return discard(files, directory, name, parsed.what, id);
+  if (parsed.work == Work::base) return;
+  files.rename(directory / name, directory / work_name(Work::base, parsed.what, id));
+  files.sync_directory(directory);
+}
+
+std::vector<std::string> names_of(const std::vector<int64_t>& steps) {
+  std::vector<std::string> names;
+  for (const int64_t step : steps) names.push_back(step_name(step));
+  return names;
 }
 
 void rename_back(Files& files, const fs::path& from, const fs::path& to) {
@@ -42,11 +60,12 @@ void sweep(Files& files, const fs::path& directory) {
   std::vector<std::string> names = work_in(directory);
   if (names.empty()) return;
   files.sync_directory(directory);           // what these names once were must not come back without its files
-  std::reverse(names.begin(), names.end());  // .trash-* before .old-*, which become .trash-* themselves
+  std::reverse(names.begin(), names.end());  // .trash-* before .old-* and .base-*, which become .trash-* themselves
+  const std::set<std::string> needed = bases_of(directory, names_of(steps_in(directory)));
   for (const std::string& name : names) {
     const WorkName parsed = *parse_work_name(name);
-    if (parsed.work == Work::old) {
-      discard(files, directory, name, parsed.what, name.substr(name.rfind('-') + 1));
+    if (parsed.work == Work::old || parsed.work == Work::base) {
+      discard_unless_needed(files, directory, name, needed);
     } else {
       remove_tree(files, directory / name);
     }
@@ -82,16 +101,20 @@ void abandon(Files& files, const fs::path& directory, const std::string& tempora
 }
 
 void retain(Files& files, const fs::path& directory, int64_t keep, int64_t just_saved, const std::string& id) {
+  std::vector<int64_t> kept, beyond;  // newest first, so that none loses its base before it goes itself
+  for (const int64_t step : steps_in(directory)) {
+    if (!fs::exists(directory / step_name(step) / kCompleteName)) continue;  // not a checkpoint: somebody else's business
+    const bool stays = keep == 0 || static_cast<int64_t>(kept.size() + beyond.size()) < keep || step == just_saved;
+    (stays ? kept : beyond).push_back(step);
+  }
+  const std::set<std::string> needed = bases_of(directory, names_of(kept));
+  for (const std::string& name : names_of(beyond)) {
+    if (!needed.contains(name)) discard(files, directory, name, name, id);
+  }
   for (const std::string& name : work_in(directory)) {
     const WorkName parsed = *parse_work_name(name);
-    if (parsed.work == Work::old && parsed.what == step_name(just_saved)) discard(files, directory, name, parsed.what, id);
-  }
-  if (keep == 0) return;
-  int64_t seen = 0;
-  for (const int64_t step : steps_in(directory)) {  // newest first
-    const std::string name = step_name(step);
-    if (!fs::exists(directory / name / kCompleteName)) continue;  // not a checkpoint: somebody else's business
-    if (++seen > keep && step != just_saved) discard(files, directory, name, name, id);
+    const bool replaced = parsed.work == Work::old && parsed.what == step_name(just_saved);
+    if (replaced || parsed.work == Work::base) discard_unless_needed(files, directory, name, needed);
   }
 }
 

@@ -23,7 +23,8 @@ void publish(Files& files, const std::filesystem::path& directory, const std::st
 // Removes what a failed save wrote; when that fails too, it warns and leaves it to the next sweep().
 void abandon(Files& files, const std::filesystem::path& directory, const std::string& temporary) noexcept;
 
-// Deletes all committed checkpoints but the newest `keep` (0: all stay) and `just_saved`, and what publish() moved aside.
+// Deletes all committed checkpoints but the newest `keep` (0: all stay), `just_saved`, and those that these are coded against; and what
+// publish() moved aside, unless it is one of the latter: then it becomes .base-*.
 void retain(Files& files, const std::filesystem::path& directory, int64_t keep, int64_t just_saved, const std::string& id);
 
 }  // namespace thinwire::checkpoint

@@ -48,11 +48,7 @@ std::map<std::string, std::string> parse_metadata(const json& object, const std:
 TensorEntry parse_entry(const json& object, const std::string& source) {
   if (!object.is_object()) refuse(source, "the entry is not an object");
   if (object.size() != 3) refuse(source, "the entry does not consist of dtype, shape and data_offsets");
-  TensorEntry entry{parse_dtype(text_member(object, "dtype", source), source), {}, 0, 0};
-  for (const json& dimension : member(object, "shape", json::value_t::array, source)) {
-    if (!dimension.is_number_unsigned() || dimension.get<uint64_t>() > uint64_t{INT64_MAX}) refuse(source, "a dimension is not a size");
-    entry.shape.push_back(dimension.get<int64_t>());
-  }
+  TensorEntry entry{parse_dtype(text_member(object, "dtype", source), source), shape_member(object, source), 0, 0};
   const json& offsets = member(object, "data_offsets", json::value_t::array, source);
   if (offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
     refuse(source, "data_offsets are not two offsets");
@@ -86,29 +82,6 @@ void check_layout(const std::map<std::string, TensorEntry>& tensors, uint64_t da
   if (end > data_bytes)
     refuse(source, fmt::format("its tensors need {} bytes, but only {} follow the header (truncated?)", end, data_bytes));
   if (end < data_bytes) refuse(source, fmt::format("{} bytes follow the last tensor", data_bytes - end));
-}
-
-SafetensorsHeader parse_header(ConstBytes header, uint64_t data_bytes, const std::string& source) {
-  const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
-  if (!text.starts_with('{')) refuse(source, "its header does not begin with '{'");
-  const json root = parse_strict_json(text, source);
-  SafetensorsHeader parsed;
-  parsed.data_begin = kLengthBytes + header.size();
-  for (const auto& [name, value] : root.items()) {
-    if (name == kMetadataKey) {
-      parsed.metadata = parse_metadata(value, source);
-    } else {
-      parsed.tensors.emplace(name, parse_entry(value, fmt::format("{}: tensor {}", source, in_quotes(name))));
-    }
-  }
-  check_layout(parsed.tensors, data_bytes, source);
-  return parsed;
-}
-
-uint64_t read_length_field(InputFile& file, std::byte* field, const std::string& source) {
-  if (file.size() < kLengthBytes) refuse(source, fmt::format("it has only {} bytes", file.size()));
-  file.read({field, kLengthBytes});
-  return checked_header_bytes({field, kLengthBytes}, file.size(), source);
 }
 
 // Header and length field as they stand at the beginning of the file.
@@ -176,29 +149,44 @@ FileSummary write_safetensors(const std::filesystem::path& path, const std::vect
   return write_safetensors(files, path, tensors, metadata);
 }
 
-SafetensorsHeader read_safetensors_header(const std::filesystem::path& path) {
-  InputFile file(path);
-  std::array<std::byte, kLengthBytes> field;
-  std::vector<std::byte> header(read_length_field(file, field.data(), path.string()));
-  file.read(header);
-  return parse_header(header, file.size() - kLengthBytes - header.size(), path.string());
+SafetensorsHeader parse_safetensors_header(ConstBytes header, uint64_t data_bytes, const std::string& source) {
+  const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
+  if (!text.starts_with('{')) refuse(source, "its header does not begin with '{'");
+  const json root = parse_strict_json(text, source);
+  SafetensorsHeader parsed;
+  parsed.data_begin = kLengthBytes + header.size();
+  for (const auto& [name, value] : root.items()) {
+    if (name == kMetadataKey) {
+      parsed.metadata = parse_metadata(value, source);
+    } else {
+      parsed.tensors.emplace(name, parse_entry(value, fmt::format("{}: tensor {}", source, in_quotes(name))));
+    }
+  }
+  check_layout(parsed.tensors, data_bytes, source);
+  return parsed;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path) {
-  InputFile file(path);
+SafetensorsFile::SafetensorsFile(InputFile file) : file_(std::move(file)) {
+  const std::string source = path().string();
+  if (file_.size() < kLengthBytes) refuse(source, fmt::format("it has only {} bytes", file_.size()));
   std::array<std::byte, kLengthBytes> field;
-  const uint64_t header_bytes = read_length_field(file, field.data(), path.string());
-  bytes_.resize(file.size());
-  std::copy(field.begin(), field.end(), bytes_.begin());
-  file.read(std::span(bytes_).subspan(kLengthBytes));
-  summary_ = {bytes_.size(), hash64(ConstBytes(bytes_))};
-  header_ = parse_header(std::span(bytes_).subspan(kLengthBytes, header_bytes), file.size() - kLengthBytes - header_bytes, path.string());
+  file_.read_at(0, field);
+  std::vector<std::byte> header(checked_header_bytes(field, file_.size(), source));
+  file_.read_at(kLengthBytes, header);
+  header_ = parse_safetensors_header(header, file_.size() - kLengthBytes - header.size(), source);
 }
 
-ConstBytes SafetensorsFile::data(const std::string& name) const {
+std::vector<std::byte> SafetensorsFile::data(const std::string& name) const {
   const auto found = header_.tensors.find(name);
-  if (found == header_.tensors.end()) throw CheckpointError(fmt::format("{}: there is no tensor {}", path_.string(), in_quotes(name)));
-  return std::span(bytes_).subspan(header_.data_begin + found->second.begin, found->second.end - found->second.begin);
+  if (found == header_.tensors.end()) throw CheckpointError(fmt::format("{}: there is no tensor {}", path().string(), in_quotes(name)));
+  std::vector<std::byte> bytes(found->second.end - found->second.begin);
+  read(found->second, 0, bytes);
+  return bytes;
+}
+
+void SafetensorsFile::read(const TensorEntry& entry, uint64_t at, MutableBytes into) const {
+  check(at + into.size() <= entry.end - entry.begin, "what is read lies within the tensor");
+  file_.read_at(header_.data_begin + entry.begin + at, into);
 }
 
 }  // namespace thinwire::checkpoint

@@ -1,7 +1,7 @@
 // The safetensors file format (docs/formats/checkpoint.md): 8-byte header length, JSON header, raw little-endian tensors without holes.
 //
 // What is read is distrusted: a file either keeps every rule of the format or is refused with a CheckpointError that names path and defect.
-// Functions may be called from any thread; a SafetensorsFile is immutable.
+// Functions may be called from any thread; a SafetensorsFile does not change.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -48,25 +48,27 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
   uint64_t data_begin = 0;  // offset of the data part in the file
 };
+// Of a file with `data_bytes` behind the header. CheckpointError begins with `source`: every rule of the format but the content of the
+// tensors.
+SafetensorsHeader parse_safetensors_header(ConstBytes header, uint64_t data_bytes, const std::string& source);
 
-// Checks every rule but the content of the tensors, without reading them.
-SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
-
-// A validated file, wholly in memory. Throws CheckpointError naming path and defect: every rule of the format is checked before any
-// tensor is handed out, sizes before they are allocated.
+// A validated file, open for reading; only its header is in memory. Throws CheckpointError naming path and defect: every rule of the format
+// but the content of the tensors is checked before any tensor is handed out, sizes before they are allocated.
 class SafetensorsFile {
  public:
-  explicit SafetensorsFile(const std::filesystem::path& path);
+  explicit SafetensorsFile(InputFile file);
+  explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(InputFile(path)) {}
+  const std::filesystem::path& path() const { return file_.path(); }
+  const SafetensorsHeader& header() const { return header_; }
   const std::map<std::string, TensorEntry>& tensors() const { return header_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
-  ConstBytes data(const std::string& name) const;  // CheckpointError when absent
-  FileSummary summary() const { return summary_; }
+  std::vector<std::byte> data(const std::string& name) const;  // of a whole tensor; CheckpointError when absent
+  // As many bytes of a tensor of this file as `into` has, from `at` on. Any thread.
+  void read(const TensorEntry& entry, uint64_t at, MutableBytes into) const;
 
  private:
-  std::filesystem::path path_;
-  std::vector<std::byte> bytes_;
+  InputFile file_;
   SafetensorsHeader header_;
-  FileSummary summary_;
 };
 
 }  // namespace thinwire::checkpoint

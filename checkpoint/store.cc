@@ -19,13 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxListedMismatches = 10;
 constexpr double kSpaceMargin = 1.1;
-
-[[noreturn]] void not_shared(const fs::path& path) {
-  throw CheckpointError(
-      fmt::format("the host {} does not see {}: run.dir must be on storage that every host shares", log::host_name(), path.string()));
-}
 
 // Differs between saves; no result depends on it.
 std::string fresh_id() {
@@ -64,60 +58,35 @@ std::vector<ManifestFile> to_files(const std::vector<RankResult>& results) {
   return files;
 }
 
-std::string listed(const std::vector<std::string>& mismatches) {
-  std::string text = fmt::format("it does not fit this run, {} difference{}:", mismatches.size(), mismatches.size() == 1 ? "" : "s");
-  for (size_t i = 0; i < mismatches.size() && i < kMaxListedMismatches; ++i) text += "\n  " + mismatches[i];
-  if (mismatches.size() > kMaxListedMismatches) text += fmt::format("\n  and {} more", mismatches.size() - kMaxListedMismatches);
-  return text;
+// The checkpoint before `step`, if it is of this world and has not too many bases itself. CheckpointError when it cannot be used.
+std::optional<ManifestBase> choose_base(const fs::path& directory, int64_t step, int world) {
+  for (const int64_t before : steps_in(directory)) {
+    if (before >= step || !fs::exists(directory / step_name(before) / kCompleteName)) continue;
+    const Chain chain = read_chain(directory / step_name(before));
+    const Manifest& manifest = chain.front().manifest;
+    if (manifest.world != world || chain.size() > kMostBases) return std::nullopt;
+    return ManifestBase{before, manifest.hash};
+  }
+  return std::nullopt;
 }
 
-SavedShards read_fitting(const fs::path& path, const State& state, const comm::Driver& driver) {
-  if (!fs::exists(path)) throw CheckpointError("it does not exist; `thinwire ckpt ls` shows those that do");
-  const Manifest manifest = read_manifest(path);
-  if (manifest.world != driver.size()) {
-    throw CheckpointError(fmt::format("it was saved by {} rank{}, this run has {}; start it with {} (parallel.dp)", manifest.world,
-                                      manifest.world == 1 ? "" : "s", driver.size(), manifest.world));
-  }
-  SavedShards saved(path, manifest, driver.rank());
-  const std::vector<std::string> mismatches = saved.mismatches(state);
-  if (!mismatches.empty()) throw CheckpointError(listed(mismatches));
-  return saved;
-}
-
-// Every file of the checkpoint is somebody's, whatever the world was that saved it.
-bool is_mine(const std::string& file, const Manifest& manifest, const comm::Driver& driver) {
-  if (file == kModelFileName) return driver.rank() == 0;
-  for (int saved_by = driver.rank(); saved_by < manifest.world; saved_by += driver.size()) {
-    if (file == rank_file_name(saved_by)) return true;
-  }
-  return false;
-}
-
-// Empty when this rank's share of the files is whole.
-std::string defect_here(const fs::path& path, const comm::Driver& driver) {
-  if (!fs::exists(path)) not_shared(path);
-  try {
-    const Manifest manifest = read_manifest(path);
-    for (const ManifestFile& file : manifest.files) {
-      if (is_mine(file.name, manifest, driver)) check_summary(file, hash_file(path / file.name), path);
-    }
-  } catch (const NewerVersion&) {
-    throw;
-  } catch (const CheckpointError& e) {
-    return e.what();
-  }
-  return "";
+// As this rank sees it.
+std::optional<Chain> chain_of(const fs::path& directory, const std::optional<ManifestBase>& base) {
+  if (!base) return std::nullopt;
+  Chain chain = read_chain(directory / step_name(base->step));
+  if (chain.front().manifest.hash != base->manifest_hash) not_shared(chain.front().directory);
+  return chain;
 }
 
 }  // namespace
 
-Store::Store(fs::path directory, comm::Driver& driver, std::shared_ptr<Files> files)
-    : directory_(std::move(directory)), driver_(driver), files_(std::move(files)) {}
+Store::Store(fs::path directory, comm::Driver& driver, CheckpointOptions options, std::shared_ptr<Files> files)
+    : directory_(std::move(directory)), driver_(driver), options_(std::move(options)), files_(std::move(files)) {}
 
 fs::path Store::path_of(int64_t step) const { return directory_ / step_name(step); }
 
-void Store::save(int64_t step, const State& state, const RunFacts& facts, int64_t keep) {
-  check(step >= 0 && keep >= 0, "steps and counts are not negative");
+void Store::save(int64_t step, const State& state, const RunFacts& facts) {
+  check(step >= 0 && options_.keep >= 0, "steps and counts are not negative");
   const std::string failed = fmt::format("checkpoint {} was not saved", path_of(step).string());
   const auto agree = [&](const char* what, const std::function<std::string()>& work) {
     std::vector<RankResult> results = together(driver_, what, work);
@@ -129,16 +98,41 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts, int64_
   const uint64_t total_bytes = agreed_estimate(step, state);
   const std::string temporary = agree("prepare", [&] { return first ? prepare(step, total_bytes, id) : std::string(); }).front().text;
   try {
+    const std::optional<ManifestBase> base = agreed_base(step);
     const auto written = agree("write", [&] {
       if (!fs::exists(directory_ / temporary)) not_shared(directory_ / temporary);
-      return to_text(write_shards(*files_, directory_ / temporary, driver_.rank(), step, state));
+      return to_text(write_shards(*files_, directory_ / temporary, driver_.rank(), step, state, options_, chain_of(directory_, base)));
     });
-    Manifest manifest{step, driver_.size(), utc_now(), facts, state.numbers, to_files(written), {}};
-    agree("commit", [&] { return first ? commit(step, temporary, manifest, keep, id) : std::string(); });
+    Manifest manifest;
+    manifest.step = step;
+    manifest.world = driver_.size();
+    manifest.created = utc_now();
+    manifest.facts = facts;
+    manifest.numbers = state.numbers;
+    manifest.base = base;
+    manifest.files = to_files(written);
+    agree("commit", [&] { return first ? commit(step, temporary, manifest, id) : std::string(); });
   } catch (const CheckpointError&) {
     if (first) abandon(*files_, directory_, temporary);
     throw;
   }
+}
+
+// Every byte of it is read first: what is coded against a damaged checkpoint is lost with it.
+std::optional<ManifestBase> Store::agreed_base(int64_t step) {
+  if (options_.base == "none" || options_.mode == "raw") return std::nullopt;
+  const RankResult found = together(driver_, "choose a base", [&]() -> std::string {
+                             const auto base = driver_.rank() == 0 ? choose_base(directory_, step, driver_.size()) : std::nullopt;
+                             return base ? fmt::format("{} {}", base->step, base->manifest_hash) : "";
+                           }).front();
+  if (found.ok && found.text.empty()) return std::nullopt;
+  ManifestBase base;
+  if (found.ok) std::istringstream(found.text) >> base.step >> base.manifest_hash;
+  const std::string defect = found.ok ? agreed_defect(base.step) : found.text;
+  if (defect.empty()) return base;
+  if (driver_.rank() == 0)
+    log::warn("checkpoint {} stands alone, because the one before it cannot be used: {}", path_of(step).string(), defect);
+  return std::nullopt;
 }
 
 uint64_t Store::agreed_estimate(int64_t step, const State& state) {
@@ -172,71 +166,26 @@ std::string Store::prepare(int64_t step, uint64_t total_bytes, const std::string
   return temporary;
 }
 
-std::string Store::commit(int64_t step, const std::string& temporary, Manifest& manifest, int64_t keep, const std::string& id) {
+std::string Store::commit(int64_t step, const std::string& temporary, Manifest& manifest, const std::string& id) {
   const fs::path path = directory_ / temporary;
   for (const ManifestFile& file : manifest.files) {
     if (!fs::exists(path / file.name)) not_shared(path / file.name);
   }
-  manifest.tensors = tensors_in(path, manifest.files);
+  const auto [tensors, needs_base] = inventory(path, manifest.files);
+  manifest.tensors = tensors;
+  if (!needs_base) manifest.base.reset();
   const std::string json = to_json(manifest);
   write_file(*files_, path / kManifestName, json);
-  write_file(*files_, path / kCompleteName, complete_text(json));
+  write_file(*files_, path / kCompleteName, complete_text(hash64(json)));
   files_->sync_directory(path);
   publish(*files_, directory_, temporary, step, id);
   try {  // committed: from here on nothing may make it look as if it were not
     replace_file(*files_, directory_ / kLatestName, directory_ / work_name(Work::tmp, kLatestName, id), step_name(step) + "\n");
-    retain(*files_, directory_, keep, step, id);
+    retain(*files_, directory_, options_.keep, step, id);
   } catch (const std::exception& e) {
     log::warn("checkpoint {} is saved, but tidying up after it failed: {}", path_of(step).string(), e.what());
   }
   return "";
-}
-
-std::optional<int64_t> Store::next_candidate(std::optional<int64_t> below) {
-  const auto results = together(driver_, "look for checkpoints", [&]() -> std::string {
-    if (driver_.rank() != 0) return "";
-    if (!below) recover_replaced(*files_, directory_);
-    for (const int64_t step : steps_in(directory_)) {
-      if (!below || step < *below) return std::to_string(step);
-    }
-    return "";
-  });
-  throw_if_any_failed(results, fmt::format("cannot look for checkpoints in {}", directory_.string()));
-  if (results.front().text.empty()) return std::nullopt;
-  return std::stoll(results.front().text);
-}
-
-std::string Store::agreed_defect(int64_t step) {
-  const auto results = together(driver_, "verify", [&] { return defect_here(path_of(step), driver_); });
-  throw_if_any_failed(results, fmt::format("cannot use checkpoint {}", path_of(step).string()));
-  for (const RankResult& result : results) {
-    if (!result.text.empty()) return result.text;
-  }
-  return "";
-}
-
-std::optional<int64_t> Store::newest_good() {
-  std::vector<std::string> defects;
-  std::optional<int64_t> step;
-  while ((step = next_candidate(step))) {
-    const std::string defect = agreed_defect(*step);
-    if (defect.empty()) return step;
-    if (driver_.rank() == 0) log::warn("skipping checkpoint {}: {}", step_name(*step), defect);
-    defects.push_back("  " + defect);
-  }
-  if (defects.empty()) return std::nullopt;
-  throw CheckpointError(fmt::format("no checkpoint in {} is whole; bring one back from a copy, or start a new run:\n{}",
-                                    directory_.string(), join(defects, "\n")));
-}
-
-void Store::load(int64_t step, State& state) {
-  std::optional<SavedShards> saved;
-  const auto results = together(driver_, "load", [&] {
-    saved.emplace(read_fitting(path_of(step), state, driver_));
-    return std::string();
-  });
-  throw_if_any_failed(results, fmt::format("cannot load checkpoint {}", path_of(step).string()));
-  saved->restore(state);
 }
 
 RunFacts Store::facts(int64_t step) const { return read_manifest(path_of(step)).facts; }

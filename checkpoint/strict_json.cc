@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <set>
-#include <vector>
 
 #include "base/error.h"
 
@@ -63,6 +62,17 @@ const json& member(const json& object, const std::string& key, json::value_t typ
 
 std::string text_member(const json& object, const std::string& key, const std::string& source) {
   return member(object, key, json::value_t::string, source).get<std::string>();
+}
+
+std::vector<int64_t> shape_member(const json& object, const std::string& source) {
+  std::vector<int64_t> shape;
+  for (const json& dimension : member(object, "shape", json::value_t::array, source)) {
+    if (!dimension.is_number_unsigned() || dimension.get<uint64_t>() > uint64_t{INT64_MAX}) {
+      throw CheckpointError(source + ": a dimension is not a size");
+    }
+    shape.push_back(dimension.get<int64_t>());
+  }
+  return shape;
 }
 
 int64_t integer_member(const json& object, const std::string& key, int64_t low, int64_t high, const std::string& source) {

@@ -207,8 +207,7 @@ void Loop::save(int64_t step) {
                         to_hex(hash64(parts_.request.resolved_yaml)),
                         parts_.request.version,
                         parts_.config,
-                        {{"plan", parts_.planner->to_text()}}},
-                       parts_.options.checkpoint.keep);
+                        {{"plan", parts_.planner->to_text()}}});
     last_saved_ = step;
     last_save_failed_ = false;
     metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", saves.end()));

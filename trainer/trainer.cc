@@ -155,7 +155,7 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
       std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
   build_schedule(parts);
   parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
-  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver);
+  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver, options.checkpoint);
 }
 
 // Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.

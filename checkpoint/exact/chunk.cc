@@ -123,6 +123,7 @@ struct ChunkCoder::Worker {
     if (has_rows) offer(scaled_candidate(chunk, words));
     if (!chunk.earlier.empty()) {
       const std::span<const Word> before = copied(earlier, chunk.earlier);
+      best.coded_bytes *= 1 - chunk.least_gain;
       offer(grouped_candidate(Form::grouped, words, before, numbers));
       if (has_rows) offer(relative_candidate(chunk, words, before));
     }

@@ -29,6 +29,7 @@ struct Chunk {
   Place place;  // elems: of the chunk, at most kChunkElems; row_elems: 0 where rows mean nothing
   // Of the same place of the earlier generation: as long as the chunk, or empty.
   ConstBytes earlier;
+  double least_gain = 0;  // the share of the bytes that a coding which needs `earlier` must save, to be chosen
 };
 
 // Whether decoding needs `earlier`: true when the chunk is grouped or relative.

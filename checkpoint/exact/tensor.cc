@@ -1,14 +1,9 @@
 #include "checkpoint/exact/tensor.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <functional>
-#include <mutex>
-#include <thread>
 
 #include "base/hash.h"
-#include "checkpoint/exact/chunk.h"
+#include "checkpoint/exact/parallel.h"
 
 namespace thinwire::checkpoint::exact {
 namespace {
@@ -18,52 +13,9 @@ constexpr uint8_t kVersion = 1;
 constexpr size_t kHeaderBytes = 4 + 1 + 1 + 2 + 8 + 8, kEntryBytes = 4 + 8 + 8, kHashBytes = 8;
 constexpr uint16_t kNeedsEarlier = 1;
 
-struct Entry {
-  uint32_t coded_bytes = 0;
-  uint64_t coded_hash = 0, hash = 0;  // of the chunk's coding, and of its bytes
-};
-
-struct Header {
-  Facts facts;
-  uint64_t row_elems = 0;
-  std::vector<Entry> chunks;
-  ConstBytes coded;  // of all chunks
-};
-
-size_t num_chunks(uint64_t elems) { return static_cast<size_t>(elems / kChunkElems + (elems % kChunkElems != 0 ? 1 : 0)); }
-
-// Work on 0, 1, ..., count - 1, each index by one of the threads with a coder of its own. The first exception is rethrown.
-void in_parallel(size_t count, int threads, const std::function<void(size_t, ChunkCoder&)>& work) {
-  std::atomic<size_t> next{0};
-  std::exception_ptr failure;
-  std::mutex mutex;
-  const auto run = [&] {
-    try {
-      ChunkCoder coder;
-      for (size_t i = next++; i < count; i = next++) work(i, coder);
-    } catch (...) {
-      const std::scoped_lock lock(mutex);
-      if (!failure) failure = std::current_exception();
-      next = count;
-    }
-  };
-  {
-    std::vector<std::jthread> helpers;
-    for (size_t t = 1; t < std::min(count, static_cast<size_t>(threads)); ++t) helpers.emplace_back(run);
-    run();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
 template <class Bytes>
 Bytes part_of(Bytes bytes, DType dtype, const Place& place) {
   return bytes.subspan(static_cast<size_t>(place.first_elem) * size_of(dtype), place.elems * size_of(dtype));
-}
-
-Chunk chunk_at(DType dtype, uint64_t elems, uint64_t row_elems, size_t index, ConstBytes earlier) {
-  const uint64_t first = uint64_t{index} * kChunkElems;
-  const Place place{first, row_elems, static_cast<size_t>(std::min<uint64_t>(kChunkElems, elems - first))};
-  return {dtype, place, earlier.empty() ? earlier : part_of(earlier, dtype, place)};
 }
 
 struct Job {
@@ -91,65 +43,25 @@ std::vector<std::byte> header_of(const Tensor& tensor, std::span<const Job> jobs
   return out;
 }
 
-Header parse(ConstBytes coded, const std::string& source) {
-  const auto refuse = [&](const std::string& why) { throw CorruptData(source + ": " + why); };
-  ByteReader in(coded, source);
-  Header header;
-  if (in.read<uint32_t>("magic") != kMagic) refuse("this is not an exact coding of a tensor");
-  if (const auto version = in.read<uint8_t>("version"); version != kVersion) refuse("version " + std::to_string(version) + " is not known");
-  const auto dtype = in.read<uint8_t>("dtype");
-  if (dtype > static_cast<uint8_t>(DType::f64)) refuse("dtype " + std::to_string(dtype) + " is not known");
-  const auto flags = in.read<uint16_t>("flags");
-  header.facts = {static_cast<DType>(dtype), in.read<uint64_t>("elems"), (flags & kNeedsEarlier) != 0};
-  header.row_elems = in.read<uint64_t>("row_elems");
-  if (num_chunks(header.facts.elems) > in.remaining() / kEntryBytes) refuse("it is too short for the chunks of its elements");
-  header.chunks.resize(num_chunks(header.facts.elems));
-  uint64_t coded_bytes = 0;
-  for (Entry& entry : header.chunks) {
-    entry = {in.read<uint32_t>("chunk length"), in.read<uint64_t>("chunk hash"), in.read<uint64_t>("hash")};
-    coded_bytes += entry.coded_bytes;
-  }
-  const size_t table_bytes = in.offset();
-  if (in.read<uint64_t>("table hash") != hash64(coded.first(table_bytes))) refuse("its header is damaged");
-  if (coded_bytes != in.remaining()) refuse("its chunks do not fill it");
-  header.coded = in.take(in.remaining(), "chunks");
-  return header;
-}
-
-Header parse_expected(const Coded& tensor) {
-  Header header = parse(tensor.coded, tensor.source);
+void check_expected(const Table& table, const Coded& tensor) {
   const size_t width = size_of(tensor.dtype);
-  if (header.facts.dtype != tensor.dtype || header.facts.elems != tensor.out.size() / width || tensor.out.size() % width != 0) {
+  if (table.facts.dtype != tensor.dtype || table.facts.elems != tensor.out.size() / width || tensor.out.size() % width != 0) {
     throw CorruptData(tensor.source + ": it holds other elements than are expected");
   }
   if (!tensor.earlier.empty() && tensor.earlier.size() != tensor.out.size()) {
     throw CorruptData(tensor.source + ": the earlier generation has another size");
   }
-  return header;
-}
-
-struct Piece {
-  size_t tensor = 0, chunk = 0, begin = 0;
-};
-
-void decode_chunk(const Coded& tensor, const Header& header, size_t index, size_t begin, ChunkCoder& coder) {
-  const Entry& entry = header.chunks[index];
-  const std::string where = tensor.source + ": chunk " + std::to_string(index);
-  const ConstBytes coded = header.coded.subspan(begin, entry.coded_bytes);
-  if (hash64(coded) != entry.coded_hash) throw CorruptData(where + " is damaged");
-  const Chunk chunk = chunk_at(tensor.dtype, header.facts.elems, header.row_elems, index, tensor.earlier);
-  const MutableBytes out = part_of(tensor.out, tensor.dtype, chunk.place);
-  try {
-    coder.decode(chunk, coded, out);
-  } catch (const CorruptData& e) {
-    throw CorruptData(where + ": " + e.what());
-  }
-  if (hash64(ConstBytes(out)) == entry.hash) return;
-  const char* why = needs_earlier(coded) ? ": the earlier generation is another one" : "";
-  throw CorruptData(where + " gives other bytes than were saved" + why);
 }
 
 }  // namespace
+
+ConstBytes Earlier::chunk(size_t index, DType dtype, const Place& place, ChunkCoder& coder, std::vector<std::byte>& room) const {
+  if (!memory_.empty()) return part_of(memory_, dtype, place);
+  if (!read_) return {};
+  room.resize(place.elems * size_of(dtype));
+  read_(index, coder, room);
+  return room;
+}
 
 std::vector<Parts> encode(const std::vector<Tensor>& tensors, int threads) {
   std::vector<Job> jobs;
@@ -163,9 +75,11 @@ std::vector<Parts> encode(const std::vector<Tensor>& tensors, int threads) {
     Job& job = jobs[i];
     const Tensor& tensor = tensors[job.tensor];
     const uint64_t elems = tensor.bytes.size() / size_of(tensor.dtype);
-    const Chunk chunk = chunk_at(tensor.dtype, elems, tensor.row_elems, job.chunk, tensor.earlier);
-    const ConstBytes bytes = part_of(tensor.bytes, tensor.dtype, chunk.place);
-    const ConstBytes coded = coder.encode(chunk, bytes);
+    const Place place = place_of(job.chunk, elems, tensor.row_elems);
+    const ConstBytes bytes = part_of(tensor.bytes, tensor.dtype, place);
+    std::vector<std::byte> room;
+    const ConstBytes earlier = tensor.earlier.chunk(job.chunk, tensor.dtype, place, coder, room);
+    const ConstBytes coded = coder.encode({tensor.dtype, place, earlier, tensor.least_gain}, bytes);
     job.coded.assign(coded.begin(), coded.end());
     job.hash = hash64(bytes);
   });
@@ -184,6 +98,10 @@ size_t num_bytes(const Parts& parts) {
   return bytes;
 }
 
+bool needs_earlier(const Parts& parts) {
+  return std::any_of(parts.begin() + 1, parts.end(), [](const auto& chunk) { return needs_earlier(ConstBytes(chunk)); });
+}
+
 std::vector<std::byte> joined(const Parts& parts) {
   std::vector<std::byte> bytes;
   bytes.reserve(num_bytes(parts));
@@ -191,19 +109,71 @@ std::vector<std::byte> joined(const Parts& parts) {
   return bytes;
 }
 
-Facts inspect(ConstBytes coded, const std::string& source) { return parse(coded, source).facts; }
+size_t num_chunks(uint64_t elems) { return static_cast<size_t>(elems / kChunkElems + (elems % kChunkElems != 0 ? 1 : 0)); }
+uint64_t table_bytes(uint64_t elems) { return kHeaderBytes + uint64_t{num_chunks(elems)} * kEntryBytes + kHashBytes; }
+Place place_of(size_t chunk, uint64_t elems, uint64_t row_elems) {
+  const uint64_t first = uint64_t{chunk} * kChunkElems;
+  return {first, row_elems, static_cast<size_t>(std::min<uint64_t>(kChunkElems, elems - first))};
+}
+
+Table parse_table(ConstBytes front, uint64_t coded_bytes, const std::string& source) {
+  const auto refuse = [&](const std::string& why) { throw CorruptData(source + ": " + why); };
+  ByteReader in(front, source);
+  Table table;
+  if (in.read<uint32_t>("magic") != kMagic) refuse("this is not an exact coding of a tensor");
+  if (const auto version = in.read<uint8_t>("version"); version != kVersion) refuse("version " + std::to_string(version) + " is not known");
+  const auto dtype = in.read<uint8_t>("dtype");
+  if (dtype > static_cast<uint8_t>(DType::f64)) refuse("dtype " + std::to_string(dtype) + " is not known");
+  const auto flags = in.read<uint16_t>("flags");
+  table.facts = {static_cast<DType>(dtype), in.read<uint64_t>("elems"), (flags & kNeedsEarlier) != 0};
+  table.row_elems = in.read<uint64_t>("row_elems");
+  if (num_chunks(table.facts.elems) > in.remaining() / kEntryBytes) refuse("it is too short for the chunks of its elements");
+  table.chunks.resize(num_chunks(table.facts.elems));
+  uint64_t begin = 0;
+  for (Table::Entry& entry : table.chunks) {
+    entry = {begin, in.read<uint32_t>("chunk length"), in.read<uint64_t>("chunk hash"), in.read<uint64_t>("hash")};
+    begin += entry.coded_bytes;
+  }
+  const size_t hashed_bytes = in.offset();
+  if (in.read<uint64_t>("table hash") != hash64(front.first(hashed_bytes))) refuse("its header is damaged");
+  if (begin != coded_bytes - in.offset()) refuse("its chunks do not fill it");
+  return table;
+}
+
+void decode_chunk(const Table& table, size_t index, ConstBytes coded, ConstBytes earlier, ChunkCoder& coder, MutableBytes out,
+                  const std::string& source) {
+  const Table::Entry& entry = table.chunks[index];
+  const std::string where = source + ": chunk " + std::to_string(index);
+  if (hash64(coded) != entry.coded_hash) throw CorruptData(where + " is damaged");
+  try {
+    coder.decode({table.facts.dtype, place_of(index, table.facts.elems, table.row_elems), earlier}, coded, out);
+  } catch (const CorruptData& e) {
+    throw CorruptData(where + ": " + e.what());
+  }
+  if (hash64(ConstBytes(out)) == entry.hash) return;
+  const char* why = needs_earlier(coded) ? ": the earlier generation is another one" : "";
+  throw CorruptData(where + " gives other bytes than were saved" + why);
+}
 
 void decode(const std::vector<Coded>& tensors, int threads) {
-  std::vector<Header> headers;
+  struct Piece {
+    size_t tensor, chunk;
+  };
+  std::vector<Table> tables;
   std::vector<Piece> pieces;
   for (size_t t = 0; t < tensors.size(); ++t) {
-    headers.push_back(parse_expected(tensors[t]));
-    size_t begin = 0;
-    for (size_t c = 0; c < headers[t].chunks.size(); begin += headers[t].chunks[c++].coded_bytes) pieces.push_back({t, c, begin});
+    tables.push_back(parse_table(tensors[t].coded, tensors[t].coded.size(), tensors[t].source));
+    check_expected(tables[t], tensors[t]);
+    for (size_t c = 0; c < tables[t].chunks.size(); ++c) pieces.push_back({t, c});
   }
   in_parallel(pieces.size(), threads, [&](size_t i, ChunkCoder& coder) {
-    const auto [t, c, begin] = pieces[i];
-    decode_chunk(tensors[t], headers[t], c, begin, coder);
+    const Coded& tensor = tensors[pieces[i].tensor];
+    const Table& table = tables[pieces[i].tensor];
+    const Table::Entry& entry = table.chunks[pieces[i].chunk];
+    const Place place = place_of(pieces[i].chunk, table.facts.elems, table.row_elems);
+    const ConstBytes coded = tensor.coded.subspan(table_bytes(table.facts.elems) + entry.begin, entry.coded_bytes);
+    const ConstBytes earlier = tensor.earlier.empty() ? tensor.earlier : part_of(tensor.earlier, tensor.dtype, place);
+    decode_chunk(table, pieces[i].chunk, coded, earlier, coder, part_of(tensor.out, tensor.dtype, place), tensor.source);
   });
 }
 

@@ -101,6 +101,12 @@ class Resume(thinwire.Case):
         self.assert_says(self.train(options=["--resume", "auto"]), "20 of 20", "run.steps")
         self.assertEqual(self.kept.steps_saved(), [10, 20])
 
+    def test_diff_tells_whether_two_hold_the_same(self):
+        steps = [self.kept.checkpoint(step) for step in (10, 20)]
+        self.assert_says(self.thinwire("ckpt", "diff", steps[1], self.kept.path), " 0 differ, 0 are in one only")
+        self.assert_says(self.thinwire("ckpt", "diff", *steps, code=1), "number 'step': 10, 20", "'model/model.norm.weight' F32 [32]: ", "elements differ, by")
+        self.thinwire("ckpt", "diff", steps[0], "nowhere", code=CHECKPOINT)
+
     # incomplete or damaged
 
     def assert_resumes_from_10_with_a_warning(self, *words):

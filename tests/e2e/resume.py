@@ -74,13 +74,14 @@ class Killed(Interrupted):
                 return
         self.fail(f"the run was always over before it was killed:\n{thinwire.shortened(done.text)}")
 
-    def assert_survives(self, settings):
-        undisturbed = self.undisturbed(settings, ranks=2)
-        for seed in SEEDS:
+    def assert_survives(self, settings, then=(), seeds=SEEDS):
+        """`then`: settings of the resume, and of the run that is not disturbed."""
+        undisturbed = self.undisturbed((*settings, *then), ranks=2)
+        for seed in seeds:
             with self.subTest(seed=seed):
                 self.killed(seed, settings)
                 self.assert_committed_are_whole(settings)
-                self.assert_ends_as(undisturbed, settings, ranks=2)
+                self.assert_ends_as(undisturbed, (*settings, *then), ranks=2)
 
     def test_under_local_steps_between_rounds(self):
         self.assert_survives(LOCAL_STEPS)
@@ -93,6 +94,11 @@ class Killed(Interrupted):
 
     def test_under_every_step(self):
         self.assert_survives(EVERY_STEP)
+
+    def test_with_checkpoints_that_are_coded_against_each_other(self):
+        """Which of them depends on the interruption; so the last one, which is compared, shows what is in memory."""
+        self.assert_survives((*MID_ROUND, "checkpoint.base=previous", "checkpoint.keep=0"), then=["checkpoint.mode=raw"], seeds=SEEDS[-2:])
+        self.assertTrue(any("base" in self.run_of().manifest(step) for step in self.run_of().steps_saved()))
 
     def test_before_the_first_save_the_same_command_starts_again(self):
         job = self.start_training(LOCAL_STEPS, ranks=2)

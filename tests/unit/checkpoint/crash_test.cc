@@ -11,13 +11,15 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-constexpr uint64_t kOldSeed = 1, kNewSeed = 2, kNextSeed = 3;
-constexpr int64_t kOldStep = 10, kNextStep = 30;
+constexpr uint64_t kFirstSeed = 4, kOldSeed = 1, kNewSeed = 2, kNextSeed = 3;
+constexpr int64_t kFirstStep = 5, kOldStep = 10, kNextStep = 30;
 
 struct Scene {
   const char* name;
   int64_t new_step;
   int64_t keep;
+  const char* base = "none";
+  CheckpointOptions options(int64_t kept) const { return {.keep = kept, .base = base}; }
 };
 
 enum class Outcome { saved, refused, crashed };
@@ -27,7 +29,7 @@ Outcome save_unreliably(const fs::path& directory, const Scene& scene, const std
   Outcome outcome = Outcome::saved;
   on_ranks(1, [&](comm::Driver& driver) {
     try {
-      Store(directory, driver, files).save(scene.new_step, model.state(), some_facts(), scene.keep);
+      Store(directory, driver, scene.options(scene.keep), files).save(scene.new_step, model.state(), some_facts());
     } catch (const CheckpointError& e) {
       EXPECT_THAT(e.what(), HasSubstr("No space left on device"));
       outcome = Outcome::refused;
@@ -42,7 +44,7 @@ Outcome save_unreliably(const fs::path& directory, const Scene& scene, const std
 // True when the new state is what the next start loads; anything but old or new is a failure.
 bool next_start_finds_new(const fs::path& directory, const Scene& scene) {
   std::optional<int64_t> step;
-  on_ranks(1, [&](comm::Driver& driver) { step = Store(directory, driver).newest_good(); });
+  on_ranks(1, [&](comm::Driver& driver) { step = Store(directory, driver, {}).newest_good(); });
   if (!step) {
     ADD_FAILURE() << "there is no checkpoint any more";
     return false;
@@ -63,7 +65,8 @@ bool fault_at(const Scene& scene, Fault fault, int k) {
   SCOPED_TRACE(std::string(scene.name) + ", fault " + std::to_string(static_cast<int>(fault)) + " at operation " + std::to_string(k));
   TempDir dir;
   const fs::path directory = dir / "checkpoints";
-  save_model(directory, 1, kOldStep, kOldSeed, 1);
+  save_model(directory, 1, kFirstStep, kFirstSeed, 1);
+  save_model(directory, 1, kOldStep, kOldSeed, scene.options(1));
   const auto files = std::make_shared<UnreliableFiles>(fault, k, dir / "graveyard");
   const Outcome outcome = save_unreliably(directory, scene, files);
   if (outcome == Outcome::saved) files->cut_power();  // what was reported as saved must survive that
@@ -73,7 +76,8 @@ bool fault_at(const Scene& scene, Fault fault, int k) {
   }
   if (outcome == Outcome::refused) {
     EXPECT_FALSE(is_new) << "save() failed, but its checkpoint is there";
-    EXPECT_LE(names_in(directory).size(), 3u);  // latest, the old one, and at most what could not be removed
+    const size_t bases = scene.base == std::string("none") ? 0 : 1;
+    EXPECT_LE(names_in(directory).size(), 3 + bases);  // latest, the old one, and at most what could not be removed
   }
   next_save_succeeds_and_cleans_up(directory);
   return files->operations() >= k;
@@ -96,9 +100,40 @@ std::string case_name(const ::testing::TestParamInfo<std::tuple<Scene, Fault>>& 
 
 INSTANTIATE_TEST_SUITE_P(Save, CrashTest,
                          ::testing::Combine(::testing::Values(Scene{"NextStep", 20, 0}, Scene{"NextStepAndRetention", 20, 1},
-                                                              Scene{"SameStepAgain", 10, 1}),
+                                                              Scene{"SameStepAgain", 10, 1}, Scene{"NextStepWithABase", 20, 1, "previous"},
+                                                              Scene{"SameStepAgainWithABase", 10, 1, "previous"}),
                                             ::testing::Values(Fault::full, Fault::killed, Fault::data_lost, Fault::names_lost)),
                          case_name);
+
+// Step 20 is coded against step 10, which is saved again. Step 20 must be loaded after each fault, and still when all is tidied up.
+bool fault_while_a_base_is_replaced(Fault fault, int k) {
+  SCOPED_TRACE("fault " + std::to_string(static_cast<int>(fault)) + " at operation " + std::to_string(k));
+  TempDir dir;
+  const fs::path directory = dir / "checkpoints";
+  const Scene scene{"", kOldStep, 0, "previous"};
+  for (const auto& [step, seed] : {std::pair(kOldStep, kOldSeed), std::pair(int64_t{20}, kFirstSeed)}) {
+    save_model(directory, 1, step, seed, scene.options(0));
+  }
+  const auto files = std::make_shared<UnreliableFiles>(fault, k, dir / "graveyard");
+  const Outcome outcome = save_unreliably(directory, scene, files);
+  if (outcome == Outcome::saved) files->cut_power();
+  EXPECT_TRUE(loads_as(directory, 20, kFirstSeed));
+  on_ranks(1, [&](comm::Driver& driver) { EXPECT_EQ(Store(directory, driver, {}).newest_good(), 20); });
+  EXPECT_TRUE(loads_as(directory, kOldStep, kOldSeed) || loads_as(directory, kOldStep, kNewSeed));
+  save_model(directory, 1, kNextStep, kNextSeed, 0);
+  EXPECT_TRUE(loads_as(directory, 20, kFirstSeed));
+  save_model(directory, 1, kNextStep + 1, kNextSeed, 1);
+  EXPECT_THAT(names_in(directory), ::testing::ElementsAre("latest", "step-00000031"));
+  return files->operations() >= k;
+}
+
+TEST(Crash, ABaseThatIsSavedAgainIsNeverLost) {
+  for (const Fault fault : {Fault::full, Fault::killed, Fault::data_lost, Fault::names_lost}) {
+    int k = 1;
+    while (fault_while_a_base_is_replaced(fault, k)) ++k;
+    EXPECT_GT(k, 25);
+  }
+}
 
 // The model of a power cut is worth something only if it catches a missing fsync.
 TEST(UnreliableFiles, APowerCutEmptiesUnsyncedFilesAndForgetsUnsyncedNames) {

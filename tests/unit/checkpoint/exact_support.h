@@ -54,7 +54,7 @@ inline Bytes decode_one(ConstBytes coded, DType dtype, ConstBytes earlier, size_
 }
 
 inline bool comes_back(const Tensor& tensor) {
-  const Bytes out = decode_one(encode_one(tensor), tensor.dtype, tensor.earlier, tensor.bytes.size());
+  const Bytes out = decode_one(encode_one(tensor), tensor.dtype, tensor.earlier.memory(), tensor.bytes.size());
   return std::ranges::equal(out, tensor.bytes);
 }
 

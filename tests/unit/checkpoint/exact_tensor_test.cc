@@ -103,8 +103,8 @@ TEST(ExactTensor, ASmallStepTakesFewBits) {
   const Pair pair(kChunkElems);
   const Bytes against = encode_one(pair.tensor()), alone = encode_one({DType::f32, 100, pair.now, {}});
   EXPECT_GT(static_cast<double>(alone.size()) / static_cast<double>(against.size()), 1.3);
-  EXPECT_TRUE(inspect(against, "a").needs_earlier);
-  EXPECT_FALSE(inspect(alone, "a").needs_earlier);
+  EXPECT_TRUE(parse_table(against, against.size(), "a").facts.needs_earlier);
+  EXPECT_FALSE(parse_table(alone, alone.size(), "a").facts.needs_earlier);
   const Bytes same = encode_one({DType::f32, 100, pair.now, pair.now});
   EXPECT_LT(same.size(), 600u);  // groups, and four constants each
 }
@@ -150,8 +150,8 @@ TEST(ExactTensor, AllDamageIsTold) {
     for (size_t i = 0; i < places.size(); ++i) {
       Bytes damaged = coded;
       damaged[places[i]] ^= std::byte{1} << (i % 8);
-      EXPECT_NE(error_of_decode(damaged, DType::f32, tensor.earlier, pair.now.size()), "") << "flipped at " << places[i];
-      EXPECT_NE(error_of_decode(ConstBytes(coded).first(places[i]), DType::f32, tensor.earlier, pair.now.size()), "")
+      EXPECT_NE(error_of_decode(damaged, DType::f32, tensor.earlier.memory(), pair.now.size()), "") << "flipped at " << places[i];
+      EXPECT_NE(error_of_decode(ConstBytes(coded).first(places[i]), DType::f32, tensor.earlier.memory(), pair.now.size()), "")
           << "cut at " << places[i];
     }
   }
@@ -167,7 +167,7 @@ TEST(ExactTensor, LengthsThatLieAreToldBeforeMemoryIsTaken) {
     mend_table_hash(lying, 1);
     EXPECT_NE(error_of_decode(lying, DType::f32, {}, pair.now.size()), "");
     if (elems > kChunkElems) {
-      EXPECT_THROW(inspect(lying, "a"), CorruptData);
+      EXPECT_THROW(parse_table(lying, lying.size(), "a"), CorruptData);
     }
   }
   for (const uint32_t length : {0u, 1u, 0x7fffffffu, ~0u}) {

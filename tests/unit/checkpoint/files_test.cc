@@ -28,7 +28,7 @@ TEST(Files, ANewFileIsHashedAsItIsWritten) {
   file.write(bytes_of(std::string_view("world")));
   EXPECT_EQ(file.finish(), (FileSummary{11, hash64("hello world")}));
   EXPECT_EQ(read(dir / "a"), "hello world");
-  EXPECT_EQ(hash_file(dir / "a"), (FileSummary{11, hash64("hello world")}));
+  EXPECT_EQ(hash_file(InputFile(dir / "a")), (FileSummary{11, hash64("hello world")}));
 }
 
 TEST(Files, ReplacingLeavesOnlyTheNewText) {

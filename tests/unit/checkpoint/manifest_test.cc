@@ -13,12 +13,12 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr const char* kByHand = R"({
-  "format": "thinwire-checkpoint", "version": 1, "writer": "0.1.0", "step": 100, "world": 2, "created": "2026-01-31T12:00:00Z",
+  "format": "thinwire-checkpoint", "version": 2, "writer": "0.1.0", "step": 100, "world": 2, "created": "2026-01-31T12:00:00Z",
   "run": "trial", "config_hash": "0123456789abcdef", "config": {"optim.lr": "0.002"}, "numbers": {"step": 100, "data/next_sample": -5},
   "files": [{"name": "model.safetensors", "bytes": 120, "xxh3": "00000000000000ff"},
             {"name": "rank-00001.safetensors", "bytes": 9, "xxh3": "fedcba9876543210"}],
-  "tensors": [{"name": "w", "dtype": "F32", "shape": [2, 3], "scope": "replicated", "files": ["model.safetensors"]},
-              {"name": "r", "dtype": "U8", "shape": [], "scope": "per_rank", "files": ["rank-00001.safetensors"]}]
+  "tensors": [{"name": "w", "dtype": "F32", "shape": [2, 3], "scope": "replicated", "files": ["model.safetensors"], "stored_bytes": 20},
+              {"name": "r", "dtype": "U8", "shape": [], "scope": "per_rank", "files": ["rank-00001.safetensors"], "stored_bytes": 1}]
 })";
 
 std::string with(const std::string& from, const std::string& to) {
@@ -40,9 +40,21 @@ TEST(Manifest, ReadsOneWrittenByHand) {
   ASSERT_EQ(manifest.files.size(), 2u);
   EXPECT_EQ(manifest.files[1].summary, (FileSummary{9, 0xfedcba9876543210}));
   ASSERT_EQ(manifest.tensors.size(), 2u);
+  EXPECT_EQ(manifest.tensors[0].stored_bytes, 20u);
   EXPECT_EQ(manifest.tensors[0].shape, (std::vector<int64_t>{2, 3}));
   EXPECT_EQ(manifest.tensors[1].scope, Scope::per_rank);
   EXPECT_EQ(manifest.tensors[1].files, std::vector<std::string>{"rank-00001.safetensors"});
+}
+
+// Version 1 stored all tensors as they are, and did not say how large.
+TEST(Manifest, OfVersion1TellsSizesByShapes) {
+  std::string text = with("\"version\": 2", "\"version\": 1");
+  for (const std::string gone : {", \"stored_bytes\": 20", ", \"stored_bytes\": 1"}) text.erase(text.find(gone), gone.size());
+  const Manifest manifest = parse_manifest(text, "m");
+  EXPECT_EQ(manifest.tensors[0].stored_bytes, 2u * 3 * 4);
+  EXPECT_EQ(manifest.tensors[1].stored_bytes, 1u);
+  const size_t at = text.find("[2, 3]");
+  EXPECT_THAT(error_of([&] { parse_manifest(text.replace(at, 6, "[4294967296, 4294967296]"), "m"); }), HasSubstr("overflows"));
 }
 
 TEST(Manifest, WhatIsWrittenReadsBackTheSame) {
@@ -59,17 +71,17 @@ TEST(Manifest, AConfigValueOfAnyBytesIsKeptReadable) {
 
 TEST(Manifest, ANewerVersionIsRefusedWithBothNumbers) {
   try {
-    parse_manifest(with("\"version\": 1", "\"version\": 7"), "m");
+    parse_manifest(with("\"version\": 2", "\"version\": 7"), "m");
     FAIL();
   } catch (const NewerVersion& e) {
-    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 1")));
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 2")));
   }
 }
 
 TEST(Manifest, RefusesWhatMakesNoSense) {
   const std::vector<std::array<std::string, 3>> table = {
       {"thinwire-checkpoint", "recipe", "not the manifest"},
-      {"\"version\": 1", "\"version\": 0", "'version'"},
+      {"\"version\": 2", "\"version\": 0", "'version'"},
       {"\"step\": 100,", "\"step\": -1,", "'step'"},
       {"\"step\": 100,", "\"step\": 1.5,", "'step'"},
       {"\"step\": 100,", "\"step\": 18446744073709551615,", "'step'"},
@@ -85,6 +97,13 @@ TEST(Manifest, RefusesWhatMakesNoSense) {
       {"00000000000000ff", "00000000000000FF", "'xxh3'"},
       {"\"F32\"", "\"F31\"", "unknown dtype 'F31'"},
       {"[2, 3]", "[2, -3]", "dimension"},
+      {"[2, 3]", "[18446744073709551615]", "dimension"},
+      {", \"stored_bytes\": 20", "", "'stored_bytes' is missing"},
+      {"\"stored_bytes\": 20", "\"stored_bytes\": -20", "'stored_bytes'"},
+      {"\"files\": [{\"name\": \"model", R"("base": {"step": 100, "manifest_xxh3": "00000000000000ff"}, "files": [{"name": "model)",
+       "'step'"},
+      {"\"files\": [{\"name\": \"model", R"("base": {"step": 99, "manifest_xxh3": "ff"}, "files": [{"name": "model)", "'manifest_xxh3'"},
+      {"\"files\": [{\"name\": \"model", R"("base": 99, "files": [{"name": "model)", "'base' should be object"},
       {"\"per_rank\"", "\"per_host\"", "unknown scope 'per_host'"},
       {"\"step\": 100, \"world\"", "\"step\": 100, \"step\": 100, \"world\"", "duplicate key 'step'"},
   };

@@ -23,7 +23,7 @@ void expect_each_loads_its_own(const fs::path& directory, int world, int64_t ste
   on_ranks(world, [&](comm::Driver& driver) {
     Model model(driver.rank(), 12345);
     State state = model.state();
-    Store store(directory, driver);
+    Store store(directory, driver, {});
     EXPECT_EQ(store.newest_good(), step);
     store.load(step, state);
     model.numbers = state.numbers;
@@ -47,8 +47,8 @@ TEST(Ranks, WithoutOwnStateThereAreNoRankFiles) {
     Model model(driver.rank(), 1);
     State state = model.state();
     std::erase_if(state.tensors, [](const StateTensor& tensor) { return tensor.scope == Scope::per_rank; });
-    Store store(dir.path(), driver);
-    store.save(10, state, some_facts(), 0);
+    Store store(dir.path(), driver, {});
+    store.save(10, state, some_facts());
     store.load(10, state);
   });
   EXPECT_EQ(names_in(dir / "step-00000010"), (std::vector<std::string>{"COMPLETE", "manifest.json", "model.safetensors"}));
@@ -62,8 +62,8 @@ TEST(Ranks, MayKeepDifferentThings) {
     std::vector<float> mine(owned.begin(), owned.begin() + static_cast<long>(rank));
     State state;
     if (rank > 0) state.tensors = {{"slice", DType::f32, {driver.rank()}, std::as_writable_bytes(std::span(mine)), Scope::per_rank}};
-    Store store(dir.path(), driver);
-    store.save(1, state, some_facts(), 0);
+    Store store(dir.path(), driver, {});
+    store.save(1, state, some_facts());
     std::fill(mine.begin(), mine.end(), 0.f);
     store.load(1, state);
     EXPECT_TRUE(std::equal(mine.begin(), mine.end(), owned.begin()));
@@ -79,7 +79,7 @@ std::vector<std::string> failures(const TempDir& dir, int world, int broken, int
     const auto files = std::make_shared<UnreliableFiles>(fails ? Fault::full : Fault::none, k, dir / "graveyard");
     Model model(driver.rank(), 2);
     try {
-      Store(dir / "checkpoints", driver, files).save(20, model.state(), some_facts(), 0);
+      Store(dir / "checkpoints", driver, {}, files).save(20, model.state(), some_facts());
     } catch (const CheckpointError& e) {
       texts[static_cast<size_t>(driver.rank())] = e.what();
     }
@@ -123,7 +123,7 @@ TEST(Ranks, WhatDoesNotFitOneIsLoadedByNone) {
     Model model(driver.rank(), 9);
     State state = model.state();
     if (driver.rank() == 1) state.tensors[3].shape = {5, 1};
-    texts[static_cast<size_t>(driver.rank())] = error_of([&] { Store(dir.path(), driver).load(10, state); });
+    texts[static_cast<size_t>(driver.rank())] = error_of([&] { Store(dir.path(), driver, {}).load(10, state); });
     EXPECT_EQ(model, Model(driver.rank(), 9));
   });
   EXPECT_THAT(texts[0], AllOf(HasSubstr("rank 1: "), HasSubstr("residual/weight: F32 [5] in the checkpoint, F32 [5, 1] in this run")));
@@ -136,7 +136,7 @@ TEST(Ranks, AnotherWorldSizeIsOneErrorWithoutARank) {
   on_ranks(2, [&](comm::Driver& driver) {
     Model model(driver.rank(), 1);
     State state = model.state();
-    const std::string text = error_of([&] { Store(dir.path(), driver).load(10, state); });
+    const std::string text = error_of([&] { Store(dir.path(), driver, {}).load(10, state); });
     EXPECT_THAT(text, AllOf(HasSubstr("saved by 4 ranks, this run has 2"), Not(HasSubstr("rank 0:"))));
   });
 }
@@ -148,7 +148,7 @@ TEST(Ranks, MustAgreeOnWhatTheySave) {
       Model model(driver.rank(), 1);
       State state = model.state();
       state.numbers["step"] = driver.rank();
-      Store(dir.path(), driver).save(10, state, some_facts(), 0);
+      Store(dir.path(), driver, {}).save(10, state, some_facts());
     });
   });
   EXPECT_THAT(text, HasSubstr("rank 1 differs from rank 0"));
@@ -160,7 +160,7 @@ TEST(Ranks, StorageThatIsNotSharedIsNamed) {
   const std::string text = error_of([&] {
     on_ranks(2, [&](comm::Driver& driver) {
       Model model(driver.rank(), 1);
-      Store(dir / ("host" + std::to_string(driver.rank())), driver).save(10, model.state(), some_facts(), 0);
+      Store(dir / ("host" + std::to_string(driver.rank())), driver, {}).save(10, model.state(), some_facts());
     });
   });
   EXPECT_THAT(text, AllOf(HasSubstr("rank 1"), HasSubstr("does not see"), HasSubstr("run.dir must be on storage that every host shares")));

@@ -41,7 +41,6 @@ TEST(Safetensors, ReadsAFileBuiltByHand) {
   EXPECT_EQ(text_of(file.data("h")), "\x80\x3f");
   EXPECT_EQ(text_of(file.data("scalar")), "\x07");
   EXPECT_TRUE(file.data("none").empty());
-  EXPECT_EQ(file.summary(), (FileSummary{bytes.size(), hash64(bytes)}));
   EXPECT_THAT(error_of([&] { file.data("nowhere"); }), HasSubstr("nowhere"));
 }
 
@@ -151,7 +150,6 @@ TEST(Safetensors, RefusesEveryBrokenRuleByName) {
     write(path, file.bytes);
     const std::string message = error_of([&] { SafetensorsFile read(path); });
     EXPECT_THAT(message, AllOf(HasSubstr(path.string()), HasSubstr(file.says)));
-    EXPECT_EQ(error_of([&] { read_safetensors_header(path); }), message);
   }
 }
 

@@ -18,7 +18,7 @@ using ::testing::Not;
 std::optional<int64_t> newest_good(const fs::path& directory, int world = 1) {
   std::optional<int64_t> newest;
   on_ranks(world, [&](comm::Driver& driver) {
-    const auto mine = Store(directory, driver).newest_good();
+    const auto mine = Store(directory, driver, {}).newest_good();
     if (driver.rank() == 0) newest = mine;
   });
   return newest;
@@ -28,7 +28,7 @@ std::string load_error(const fs::path& directory, int64_t step, State state, int
   return error_of([&] {
     on_ranks(world, [&](comm::Driver& driver) {
       State mine = state;
-      Store(directory, driver).load(step, mine);
+      Store(directory, driver, {}).load(step, mine);
     });
   });
 }
@@ -59,14 +59,14 @@ TEST(Store, TheDirectoryLooksAsDocumented) {
     const std::string bytes = read(dir / ("step-00000100/" + file.name));
     EXPECT_EQ(file.summary, (FileSummary{bytes.size(), hash64(bytes)}));
   }
-  EXPECT_EQ(manifest.tensors.size(), 5u);
+  EXPECT_EQ(manifest.tensors.size(), 7u);
 }
 
 TEST(Store, FactsComeBack) {
   TempDir dir;
   save_model(dir.path(), 1, 5, 1);
   on_ranks(1, [&](comm::Driver& driver) {
-    const RunFacts facts = Store(dir.path(), driver).facts(5);
+    const RunFacts facts = Store(dir.path(), driver, {}).facts(5);
     EXPECT_EQ(facts.run_name, "trial");
     EXPECT_EQ(facts.config_hash, "0123456789abcdef");
     EXPECT_EQ(facts.config, some_facts().config);
@@ -136,10 +136,10 @@ TEST(Store, ANewerFormatIsRefusedAndNotSkipped) {
   save_model(dir.path(), 1, 10, 1);
   save_model(dir.path(), 1, 20, 1);
   std::string manifest = read(dir / "step-00000020/manifest.json");
-  manifest.replace(manifest.find("\"version\": 1"), 12, "\"version\": 2");
+  manifest.replace(manifest.find("\"version\": 2"), 12, "\"version\": 3");
   write(dir / "step-00000020/manifest.json", manifest);
   seal(dir / "step-00000020");
-  const auto both = AllOf(HasSubstr("version 2"), HasSubstr("newer than 1"));
+  const auto both = AllOf(HasSubstr("version 3"), HasSubstr("newer than 2"));
   EXPECT_THAT(load_error(dir.path(), 20, Model(0, 1).state()), both);
   EXPECT_THAT(error_of([&] { newest_good(dir.path()); }), both);
 }
@@ -181,7 +181,7 @@ TEST(Store, ATensorIsFoundWhateverScopeItWasSavedWith) {
     State state = model.state();
     state.tensors[0].scope = Scope::per_rank;    // saved as replicated
     state.tensors[3].scope = Scope::replicated;  // saved as per_rank
-    Store(dir.path(), driver).load(10, state);
+    Store(dir.path(), driver, {}).load(10, state);
     model.numbers = state.numbers;
   });
   EXPECT_EQ(model, Model(0, 1));
@@ -205,7 +205,7 @@ TEST(Store, NumbersAreReplacedBySavedOnes) {
   on_ranks(1, [&](comm::Driver& driver) {
     State state = model.state();
     state.numbers.clear();
-    Store(dir.path(), driver).load(10, state);
+    Store(dir.path(), driver, {}).load(10, state);
     EXPECT_EQ(state.numbers, (std::map<std::string, int64_t>{{"step", 33}}));
   });
 }
@@ -220,7 +220,7 @@ TEST(Store, TooLittleSpaceIsToldBeforeAnythingIsWritten) {
   const auto before = names_in(dir.path());
   EXPECT_THAT(error_of([&] {
                 on_ranks(1, [&](comm::Driver& driver) {
-                  Store(dir.path(), driver, std::make_shared<SmallDisk>()).save(20, Model(0, 1).state(), some_facts(), 0);
+                  Store(dir.path(), driver, {}, std::make_shared<SmallDisk>()).save(20, Model(0, 1).state(), some_facts());
                 });
               }),
               AllOf(HasSubstr("not enough space"), HasSubstr("step-00000020 was not saved"), HasSubstr("free some space")));
@@ -230,10 +230,15 @@ TEST(Store, TooLittleSpaceIsToldBeforeAnythingIsWritten) {
 TEST(CheckpointOptions, AreCounts) {
   CheckpointOptions options;
   auto section = config::describe_root(options);
-  config::load(section, {{"a.yaml", "{every: 0, keep: 5}"}}, {});
+  config::load(section, {{"a.yaml", "{every: 0, keep: 5, mode: raw, base: previous, threads: 2}"}}, {});
   EXPECT_EQ(options.every, 0);
   EXPECT_EQ(options.keep, 5);
-  EXPECT_THROW(config::load(section, {{"a.yaml", "{keep: -1}"}}, {}), ConfigError);
+  EXPECT_EQ(options.mode, "raw");
+  EXPECT_EQ(options.base, "previous");
+  EXPECT_EQ(options.threads, 2);
+  for (const char* wrong : {"{keep: -1}", "{mode: near_exact}", "{mode: fast}", "{base: 10}", "{threads: 0}"}) {
+    EXPECT_THROW(config::load(section, {{"a.yaml", wrong}}, {}), ConfigError) << wrong;
+  }
 }
 
 }  // namespace

@@ -67,12 +67,20 @@ std::string error_of(const std::function<void()>& fn) {
   return "";
 }
 
-Model::Model(int rank, uint64_t seed) : weight(6), residual(5), half(3), counter(1), numbers{{"step", static_cast<int64_t>(seed)}} {
+Model::Model(int rank, uint64_t seed)
+    : weight(6), residual(5), half(3), counter(1), table(32 * 40), own_table(900), numbers{{"step", static_cast<int64_t>(seed)}} {
   const Draw shared = Draw(seed).fork("shared"), own = Draw(seed).fork("own").fork(static_cast<uint64_t>(rank));
   for (size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<float>(shared.normal(i));
   for (size_t i = 0; i < half.size(); ++i) half[i] = static_cast<uint16_t>(shared.bits(100 + i));
   for (size_t i = 0; i < residual.size(); ++i) residual[i] = static_cast<float>(own.normal(i));
   counter[0] = static_cast<int64_t>(own.bits(100));
+  const auto fill = [](std::vector<float>& values, const Draw& of_all_seeds, const Draw& of_this) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = 0.04f * static_cast<float>(of_all_seeds.normal(i)) + 1e-6f * static_cast<float>(of_this.normal(1000 + i));
+    }
+  };
+  fill(table, Draw(0).fork("shared"), shared);
+  fill(own_table, Draw(0).fork("own").fork(static_cast<uint64_t>(rank)), own);
 }
 
 State Model::state() {
@@ -81,16 +89,21 @@ State Model::state() {
            {"model/half", DType::bf16, {3}, bytes(half), Scope::replicated},
            {"model/empty", DType::u8, {0, 7}, bytes(empty), Scope::replicated},
            {"residual/weight", DType::f32, {5}, bytes(residual), Scope::per_rank},
-           {"residual/counter", DType::i64, {}, bytes(counter), Scope::per_rank}},
+           {"residual/counter", DType::i64, {}, bytes(counter), Scope::per_rank},
+           {"model/table", DType::f32, {40, 32}, bytes(table), Scope::replicated},
+           {"residual/table", DType::f32, {900}, bytes(own_table), Scope::per_rank}},
           numbers};
 }
 
 RunFacts some_facts() { return {"trial", "0123456789abcdef", "0.1.0", {{"optim.lr", "0.002"}, {"run.seed", "1"}}, {}}; }
 
 void save_model(const fs::path& directory, int world, int64_t step, uint64_t seed, int64_t keep) {
+  save_model(directory, world, step, seed, {.keep = keep});
+}
+void save_model(const fs::path& directory, int world, int64_t step, uint64_t seed, const CheckpointOptions& options) {
   on_ranks(world, [&](comm::Driver& driver) {
     Model model(driver.rank(), seed);
-    Store(directory, driver).save(step, model.state(), some_facts(), keep);
+    Store(directory, driver, options).save(step, model.state(), some_facts());
   });
 }
 
@@ -98,7 +111,7 @@ bool loads_as(const fs::path& directory, int64_t step, uint64_t seed) {
   Model model(0, 12345);
   on_ranks(1, [&](comm::Driver& driver) {
     State state = model.state();
-    Store(directory, driver).load(step, state);
+    Store(directory, driver, {}).load(step, state);
     model.numbers = state.numbers;
   });
   return model == Model(0, seed);

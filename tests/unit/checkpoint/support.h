@@ -36,7 +36,8 @@ void on_ranks(int n, const std::function<void(comm::Driver&)>& fn, double timeou
 // The message of the error with the exit code of checkpoints that fn throws; a test failure when it throws none or another.
 std::string error_of(const std::function<void()>& fn);
 
-// A little of everything a run keeps: replicated and per_rank, four dtypes, a scalar and an empty tensor.
+// A little of everything a run keeps: replicated and per_rank, four dtypes, a scalar, an empty tensor, and two that are long enough to be
+// coded. Those differ little between seeds, as between steps of training.
 struct Model {
   Model(int rank, uint64_t seed);  // replicated values are a function of the seed, per_rank ones of seed and rank
   State state();
@@ -46,6 +47,7 @@ struct Model {
   std::vector<uint16_t> half;
   std::vector<int64_t> counter;
   std::vector<uint8_t> empty;
+  std::vector<float> table, own_table;
   std::map<std::string, int64_t> numbers;
 };
 
@@ -53,6 +55,7 @@ RunFacts some_facts();
 
 // Saves Model(rank, seed) of all ranks / loads step into a zeroed model and compares.
 void save_model(const std::filesystem::path& directory, int world, int64_t step, uint64_t seed, int64_t keep = 0);
+void save_model(const std::filesystem::path& directory, int world, int64_t step, uint64_t seed, const CheckpointOptions& options);
 // The seed's model is loaded byte for byte: compares with Model(0, seed) in a world of one.
 bool loads_as(const std::filesystem::path& directory, int64_t step, uint64_t seed);
 

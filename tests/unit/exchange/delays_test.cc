@@ -49,6 +49,7 @@ class LateChannel final : public comm::Channel {
     delays_.maybe();
     return inner_->poll(ticket);
   }
+  comm::Status health() override { return inner_->health(); }
   std::vector<int> waiting_for(comm::Ticket ticket) const override { return inner_->waiting_for(ticket); }
   void abort(ExitCode code, std::string_view why) noexcept override { inner_->abort(code, why); }
 

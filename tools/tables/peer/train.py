@@ -27,7 +27,7 @@ KEYS_OF_WEIGHTS = ("model.", "data.", "run.seed")
 def initial_weights(options, program, folder):
     """What Thinwire starts from: the checkpoint of one step whose learning rate is 0."""
     words = [program, "train", "-c", "tools/tables/base.yaml", "--set", f"run.dir={folder}", "--set", "run.name=start", "--set", "run.steps=1",
-             "--set", "optim.lr=0", "--set", "eval.batches=1", "--overwrite"]
+             "--set", "optim.lr=0", "--set", "eval.batches=1", "--set", "checkpoint.mode=raw", "--overwrite"]
     for name, value in options.items():
         if name.startswith(KEYS_OF_WEIGHTS):
             words += ["--set", f"{name}={value}"]

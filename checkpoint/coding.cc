@@ -1,0 +1,66 @@
+#include "checkpoint/coding.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "checkpoint/exact/tensor.h"
+#include "checkpoint/strict_json.h"
+
+namespace thinwire::checkpoint {
+namespace {
+
+constexpr std::string_view kKeyPrefix = "coding/";
+constexpr std::array<std::pair<Coding, std::string_view>, 2> kCodingNames = {
+    {{Coding::exact, "exact"}, {Coding::exact_from_base, "exact_from_base"}}};
+
+Coding parse_coding(const std::string& name, const std::string& source) {
+  for (const auto& [coding, known] : kCodingNames) {
+    if (known == name) return coding;
+  }
+  throw CheckpointError(fmt::format("{}: unknown coding {}", source, in_quotes(name)));
+}
+
+// Puts what the metadata say of a tensor into `tensor`, which is so far what the header says.
+void apply(const std::string& text, StoredTensor& tensor, const std::string& source) {
+  const nlohmann::json object = parse_strict_json(text, source);
+  if (!object.is_object() || object.size() != 3) throw CheckpointError(source + ": its coding does not consist of coding, dtype and shape");
+  if (tensor.dtype != DType::u8 || tensor.shape.size() != 1) throw CheckpointError(source + ": a coded tensor is a row of U8");
+  tensor.coding = parse_coding(text_member(object, "coding", source), source);
+  tensor.dtype = parse_dtype(text_member(object, "dtype", source), source);
+  tensor.shape = shape_member(object, source);
+  const std::optional<uint64_t> bytes = num_bytes(tensor.dtype, tensor.shape);
+  if (!bytes) throw CheckpointError(source + ": the product of its shape overflows");
+  if (exact::table_bytes(*bytes / size_of(tensor.dtype)) > tensor.stored_bytes()) {
+    throw CheckpointError(fmt::format("{}: {} bytes cannot hold its shape", source, tensor.stored_bytes()));
+  }
+}
+
+}  // namespace
+
+std::pair<std::string, std::string> coding_metadata(const std::string& name, Coding coding, DType dtype,
+                                                    const std::vector<int64_t>& shape) {
+  nlohmann::ordered_json object;
+  for (const auto& [known, text] : kCodingNames) {
+    if (known == coding) object["coding"] = text;
+  }
+  object["dtype"] = dtype_name(dtype);
+  object["shape"] = shape;
+  return {std::string(kKeyPrefix) + name, object.dump()};
+}
+
+std::map<std::string, StoredTensor> stored_tensors(const SafetensorsHeader& header, const std::string& source) {
+  std::map<std::string, StoredTensor> tensors;
+  for (const auto& [name, entry] : header.tensors) tensors.emplace(name, StoredTensor{entry.dtype, entry.shape, Coding::none, entry});
+  for (const auto& [key, text] : header.metadata) {
+    if (!key.starts_with(kKeyPrefix)) continue;
+    const std::string name = key.substr(kKeyPrefix.size());
+    const std::string where = fmt::format("{}: tensor {}", source, in_quotes(name));
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) throw CheckpointError(where + ": it has a coding, but is not there");
+    apply(text, found->second, where);
+  }
+  return tensors;
+}
+
+}  // namespace thinwire::checkpoint

@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "checkpoint/chain.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/layout.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/strict_json.h"
+
+namespace thinwire::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Runs the check; what it throws becomes a line.
+template <class Check>
+void collect(std::vector<std::string>& defects, Check&& check_one) {
+  try {
+    check_one();
+  } catch (const CheckpointError& e) {
+    defects.push_back(e.what());
+  }
+}
+
+using Placed = std::tuple<std::string, std::string, DType, std::vector<int64_t>>;  // file, tensor, dtype, shape
+
+std::set<Placed> listed_tensors(const Manifest& manifest) {
+  std::set<Placed> placed;
+  for (const ManifestTensor& tensor : manifest.tensors) {
+    for (const std::string& file : tensor.files) placed.insert({file, tensor.name, tensor.dtype, tensor.shape});
+  }
+  return placed;
+}
+
+void compare_tensors(std::vector<std::string>& defects, const fs::path& path, const Manifest& manifest, const std::set<Placed>& present) {
+  const std::set<Placed> listed = listed_tensors(manifest);
+  std::vector<Placed> missing, extra;
+  std::set_difference(listed.begin(), listed.end(), present.begin(), present.end(), std::back_inserter(missing));
+  std::set_difference(present.begin(), present.end(), listed.begin(), listed.end(), std::back_inserter(extra));
+  const auto report = [&](const Placed& one, const char* what) {
+    const auto& [file, name, dtype, shape] = one;
+    defects.push_back(
+        fmt::format("{}: tensor {} {} [{}] {}", (path / file).string(), in_quotes(name), dtype_name(dtype), fmt::join(shape, ", "), what));
+  };
+  for (const Placed& one : missing) report(one, "is listed in the manifest, but not in the file");
+  for (const Placed& one : extra) report(one, "is in the file, but not listed in the manifest");
+}
+
+void find_foreign_files(std::vector<std::string>& defects, const fs::path& path, const Manifest& manifest) {
+  std::set<std::string> known = {kManifestName, kCompleteName};
+  for (const ManifestFile& file : manifest.files) known.insert(file.name);
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (!known.contains(entry.path().filename().string())) defects.push_back(entry.path().string() + " does not belong to the checkpoint");
+  }
+}
+
+// Of a file whose hash is good: what it holds must decode too, through the bases, whose files are read for it.
+void decode_all(ChainFiles& files, const std::string& file_name) {
+  exact::ChunkCoder coder;
+  std::vector<std::byte> bytes;
+  for (const auto& [name, stored] : files.shard(file_name)->tensors) {
+    const auto reader = files.reader(file_name, name);
+    for (size_t chunk = 0; chunk < reader->num_chunks(); ++chunk) {
+      bytes.resize(reader->bytes_of(chunk));
+      reader->read(chunk, coder, bytes);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> verify(const fs::path& step_directory) {
+  std::vector<std::string> defects;
+  if (!fs::is_directory(step_directory)) return {fmt::format("{} is not a directory", step_directory.string())};
+  collect(defects, [&] {
+    const Manifest manifest = read_manifest(step_directory);
+    find_foreign_files(defects, step_directory, manifest);
+    ChainFiles files(read_chain(step_directory), ChainFiles::Check::every_byte);
+    std::set<Placed> present;
+    const size_t defects_before = defects.size();
+    for (const ManifestFile& listed : manifest.files) {
+      collect(defects, [&] {
+        for (const auto& [name, stored] : files.shard(listed.name)->tensors)
+          present.insert({listed.name, name, stored.dtype, stored.shape});
+        decode_all(files, listed.name);
+      });
+    }
+    if (defects.size() == defects_before) compare_tensors(defects, step_directory, manifest, present);
+  });
+  return defects;
+}
+
+}  // namespace thinwire::checkpoint
