@@ -29,6 +29,7 @@ class TamperingChannel final : public comm::Channel {
     posted_.erase(ticket);
     return status;
   }
+  comm::Status health() override { return inner_->health(); }
   std::vector<int> waiting_for(comm::Ticket ticket) const override { return inner_->waiting_for(ticket); }
   void abort(ExitCode code, std::string_view why) noexcept override { inner_->abort(code, why); }
 
