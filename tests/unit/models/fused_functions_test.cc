@@ -72,7 +72,7 @@ std::vector<Subject> subjects() {
        [](const Tensors& in) { return eager_rotate(in[0], kRotary.cos, kRotary.sin); }},
       {"cross_entropy",
        {{5, 19}},
-       [](const Tensors& in) { return fused::cross_entropy(in[0], targets()); },
+       [](const Tensors& in) { return fused::cross_entropy(in[0], targets().to(in[0].device())); },
        [](const Tensors& in) { return eager_cross_entropy(in[0], targets()); }},
       {"attention",
        {{2, 37, 3, 20}, {2, 37, 3, 20}, {2, 37, 3, 20}},
