@@ -18,6 +18,19 @@ void with_block_team(size_t block_elems, Launch&& launch) {
   return launch.template operator()<Team<256>, 2>();
 }
 
+// The largest magnitude, as bits; from kNotFinite up, some element is none.
+constexpr uint32_t kNotFinite = 0x7f800000;
+
+template <class Team, int kHeld, class Source>
+__device__ uint32_t largest_magnitude(Bucket<Team, kHeld, Source>& bucket) {
+  uint32_t own = 0;
+  bucket.each([&](int, int, const float(&a)[kGroup]) {
+#pragma unroll
+    for (int j = 0; j < kGroup; ++j) own = max(own, __float_as_uint(a[j]) & 0x7fffffff);
+  });
+  return Team::reduce(own, [](uint32_t a, uint32_t b) { return max(a, b); });
+}
+
 // Kept is what is above the threshold, a magnitude as bits, and the first `ties` of those that equal it.
 struct Choice {
   uint32_t threshold;
@@ -57,39 +70,106 @@ __device__ Counts count_from(Bucket<Team, kHeld, Source>& bucket, const uint32_t
   return own;
 }
 
-// The threshold is found from its top bits down, two at a time: the highest of the four numbers that continue it is taken which at least
-// `kept` magnitudes reach. A number that exactly `kept` reach ends the search. `largest` is the largest magnitude; what is behind a block's
-// end is 0, and no number tried is.
+// What is known of the threshold: it is a number in [least, end), less than 2^log2_width above least. `from` magnitudes reach least;
+// `above`, fewer than are kept, reach end.
+struct Open {
+  uint32_t least, end;
+  int log2_width;
+  int from, above;
+};
+
+// The choice, once no more magnitudes are open than the team has threads: each takes one and counts those that are larger.
+template <class Team, int kHeld, class Source>
+__device__ Choice choose_among(Bucket<Team, kHeld, Source>& bucket, const Open& open, int kept, int* taken) {
+  __shared__ uint32_t magnitudes_of_teams[Team::kPerBlock][Team::kThreads];
+  __shared__ Choice choices[Team::kPerBlock];
+  uint32_t* magnitudes = magnitudes_of_teams[Team::within_block()];
+  unsigned is_open = 0;  // a bit for each element of this thread
+  bucket.each([&](int at, int count, const float(&a)[kGroup]) {
+    unsigned here = 0;
+#pragma unroll
+    for (int j = 0; j < kGroup; ++j) {
+      here |= (__float_as_uint(a[j]) & 0x7fffffff) - open.least < open.end - open.least ? 1u << j : 0;
+    }
+    is_open |= (here & ((1u << count) - 1)) << at / Bucket<Team, kHeld, Source>::kStride * kGroup;
+  });
+  const int own = __popc(is_open);
+  int end = own;  // of this thread's places among the warp's
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const int earlier = __shfl_up_sync(~0u, end, distance);
+    if (Team::rank() % 32 >= distance) end += earlier;
+  }
+  int warp_begin = 0;
+  if (Team::rank() % 32 == 31) warp_begin = atomicAdd(taken, end);
+  int place = __shfl_sync(~0u, warp_begin, 31) + end - own;
+  if (is_open != 0) {
+    bucket.each([&](int at, int, const float(&a)[kGroup]) {
+      const unsigned here = is_open >> at / Bucket<Team, kHeld, Source>::kStride * kGroup;
+#pragma unroll
+      for (int j = 0; j < kGroup; ++j) {
+        if ((here >> j & 1) != 0 && place < Team::kThreads) magnitudes[place++] = __float_as_uint(a[j]) & 0x7fffffff;
+      }
+    });
+  }
+  if (Team::rank() == 0) choices[Team::within_block()] = {open.least, 0};  // stays only where some number is not finite
+  Team::sync();
+  const int count = min(*taken, Team::kThreads), wanted = kept - open.above;
+  if (Team::rank() < count) {
+    const uint32_t mine = magnitudes[Team::rank()];
+    int larger = 0, equal = 0;
+#pragma unroll 4
+    for (int i = 0; i < count; ++i) {
+      larger += magnitudes[i] > mine;
+      equal += magnitudes[i] == mine;
+    }
+    if (larger < wanted && wanted <= larger + equal)
+      choices[Team::within_block()] = {mine, wanted - larger};  // all equal ones say the same
+  }
+  Team::sync();
+  return choices[Team::within_block()];
+}
+
+// The threshold is looked for among the three highest powers of two first, whatever the scale of a block; then in quarters of what is open,
+// and at last among the few magnitudes that are. A number that exactly `kept` magnitudes reach ends the search. `largest` is the largest
+// magnitude; what is behind a block's end is 0, and no number tried is.
 template <class Team, int kHeld, class Source>
 __device__ Choice choose(Bucket<Team, kHeld, Source>& bucket, int kept, uint32_t largest) {
-  constexpr uint32_t kNan = 0x7fffffff;
-  uint32_t threshold = 0;
-  int above = 0, turn = 0;  // magnitudes above the numbers that are still open
-  for (int shift = 30; shift >= 0; shift -= 2) {
-    // The top digit has one bit: the other numbers are NaN, which nothing reaches.
-    const bool is_top = shift == 30;
-    const uint32_t tried[3] = {threshold | 1u << shift, is_top ? kNan : threshold | 2u << shift, is_top ? kNan : threshold | 3u << shift};
-    if (tried[0] > largest) continue;
-    const Counts counts = count_from(bucket, tried, turn);
-    turn ^= 1;
-    const int reached[3] = {counts.first_two & 0xffff, counts.first_two >> 16, counts.third};
+  __shared__ int taken_of_teams[Team::kPerBlock];
+  int* taken = &taken_of_teams[Team::within_block()];
+  if (Team::rank() == 0) *taken = 0;
+  Team::sync();
+
+  Open open{.least = 0, .end = 1u << 31, .log2_width = 31, .from = bucket.count(), .above = 0};
+  const uint32_t exponent = largest >> 23;
+  bool is_first = exponent > 2;
+  for (int turn = 0;; turn ^= 1) {
+    if (open.from - open.above <= Team::kThreads) return choose_among(bucket, open, kept, taken);
+    if (open.log2_width == 0) return {open.least, kept - open.above};
+    const uint32_t base = is_first ? exponent - 3 << 23 : open.least;
+    const uint32_t step = is_first ? 1u << 23 : 1u << max(open.log2_width - 2, 0);
+    const uint32_t tried[3] = {base + step, base + 2 * step, base + 3 * step};
+    const int width_then = is_first ? 23 : max(open.log2_width - 2, 0);
+    if (tried[0] <= largest) {
+      const Counts counts = count_from(bucket, tried, turn);
+      const int reached[3] = {counts.first_two & 0xffff, counts.first_two >> 16, counts.third};
 #pragma unroll
-    for (int i = 2; i >= 0; --i) {
-      if (reached[i] == kept) return {tried[i] - 1, 0};
-    }
-    if (reached[2] > kept) {
-      threshold = tried[2];
-    } else if (reached[1] > kept) {
-      threshold = tried[1];
-      above = reached[2];
-    } else if (reached[0] > kept) {
-      threshold = tried[0];
-      above = reached[1];
+      for (int i = 2; i >= 0; --i) {
+        if (reached[i] == kept) return {tried[i] - 1, 0};
+      }
+      if (reached[2] > kept) {
+        open = {tried[2], open.end, width_then, reached[2], open.above};
+      } else if (reached[1] > kept) {
+        open = {tried[1], tried[2], width_then, reached[1], reached[2]};
+      } else if (reached[0] > kept) {
+        open = {tried[0], tried[1], width_then, reached[0], reached[1]};
+      } else {
+        open = {open.least, tried[0], is_first ? 31 : width_then, open.from, reached[0]};
+      }
     } else {
-      above = reached[0];
+      open.log2_width = width_then;
     }
+    is_first = false;
   }
-  return {threshold, kept - above};
 }
 
 // The sum of the values of the team's members in front of this one, and that of all.
@@ -123,28 +203,30 @@ __device__ int exclusive_sum(int value, int& total) {
 // leave(first element, how many, the elements), for all.
 template <class Team, int kHeld, class Source, class Visit, class Leave>
 __device__ void visit_chosen(Bucket<Team, kHeld, Source>& bucket, const Choice& choice, int kept, Visit&& visit, Leave&& leave) {
+  const float threshold = __uint_as_float(choice.threshold);
   int above_before = 0, ties_before = 0;
   bucket.each([&](int at, int count, float(&a)[kGroup]) {
     unsigned above = 0, ties = 0;
 #pragma unroll
     for (int j = 0; j < kGroup; ++j) {
-      const uint32_t magnitude = __float_as_uint(a[j]) & 0x7fffffff;
-      above |= static_cast<unsigned>(j < count && magnitude > choice.threshold) << j;
-      ties |= static_cast<unsigned>(j < count && magnitude == choice.threshold) << j;
+      above |= fabsf(a[j]) > threshold ? 1u << j : 0;
+      ties |= fabsf(a[j]) == threshold ? 1u << j : 0;
     }
-    int total = 0;  // both counts in one sum: a step has at most 2048 elements
+    ties &= (1u << count) - 1;  // what is behind the end may equal a threshold of 0
+    int total = 0;              // both counts in one sum: a step has at most 2048 elements
     const int before = exclusive_sum<Team>(__popc(above) | __popc(ties) << 16, total);
-    const int above_here = above_before + (before & 0xffff), ties_here = ties_before + (before >> 16);
+    const int ties_here = ties_before + (before >> 16);
+    const int first_place = above_before + (before & 0xffff) + min(ties_here, choice.ties);
     above_before += total & 0xffff;
     ties_before += total >> 16;
-    if (above != 0 || ties != 0) {
+    for (int surplus = ties_here + __popc(ties) - choice.ties; surplus > 0 && ties != 0; --surplus) ties ^= 1u << (31 - __clz(ties));
+    const unsigned chosen = above | ties;
+    if (chosen != 0) {
 #pragma unroll
       for (int j = 0; j < kGroup; ++j) {
-        const unsigned earlier = (1u << j) - 1;
-        const int tie = ties_here + __popc(ties & earlier);
-        const int place = above_here + __popc(above & earlier) + min(tie, choice.ties);
-        const bool is_kept = (above >> j & 1) != 0 || ((ties >> j & 1) != 0 && tie < choice.ties);
-        if (is_kept && place < kept) visit(at + j, place, a[j]);  // numbers that are not finite are not counted right
+        if ((chosen >> j & 1) == 0) continue;
+        const int place = first_place + __popc(chosen & ((1u << j) - 1));
+        if (place < kept) visit(at + j, place, a[j]);  // numbers that are not finite are not counted right
       }
     }
     leave(at, count, a);

@@ -117,6 +117,8 @@ class Bucket {
     for (int step = 0; step < kHeld; ++step) source.load(at(step), size(step), held_[step]);
   }
 
+  __device__ int count() const { return count_; }
+
   // visit(first element within the bucket, how many of the eight there are: 0 to 8, the elements, 0 behind those). All threads of the team
   // make as many visits.
   template <class Visit>
@@ -170,6 +172,13 @@ void with_team(size_t bucket_elems, Launch&& launch) {
   if (bucket_elems <= 1024) return launch.template operator()<Team<128>, 1>();
   if (bucket_elems <= 2048) return launch.template operator()<Team<256>, 1>();
   return launch.template operator()<Team<1024>, 0>();
+}
+
+// The same for decoders, which need nothing of one another: a warp does for most.
+template <class Launch>
+void with_decoding_team(size_t bucket_elems, Launch&& launch) {
+  if (bucket_elems <= 2048) return launch.template operator()<Team<32>>();
+  return launch.template operator()<Team<256>>();
 }
 
 }  // namespace thinwire::compressors::device

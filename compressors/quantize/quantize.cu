@@ -250,7 +250,7 @@ class DeviceQuantize final : public DeviceCodec {
     const bool is_refused = payload.size() != cut.payload_bytes();
     begin(context, payload.size(), is_refused);
     if (cut.elems == 0 || is_refused) return;
-    with_team(cut.bucket_elems, [&]<class Team, int kHeld>() {
+    with_decoding_team(cut.bucket_elems, [&]<class Team>() {
       const unsigned grid = grid_for(cut.count(), Team::kPerBlock);
       const cudaStream_t stream = stream_of(context);
       validate_buckets<Team><<<grid, Team::kBlockThreads, 0, stream>>>(payload.data(), cut, context.report);

@@ -225,7 +225,7 @@ class DeviceSign final : public DeviceCodec {
     Scratch scratch(context.scratch);
     const Starts starts = this->starts(scratch, cut);
     find(payload, cut, starts, context);
-    with_team(block_elems_, [&]<class Team, int kHeld>() {
+    with_decoding_team(block_elems_, [&]<class Team>() {
       const unsigned grid = grid_for(cut.count(), Team::kPerBlock);
       const cudaStream_t stream = stream_of(context);
       validate_blocks<Team><<<grid, Team::kBlockThreads, 0, stream>>>(payload.data(), cut, starts, context.report);

@@ -23,15 +23,14 @@ __global__ void __launch_bounds__(Team::kBlockThreads, Team::kBlocks) choose_val
   const Tile tile{sum, shape.places(block)};
   const int count = shape.kept(block);
   Bucket<Team, kHeld, Tile> bucket(tile, shape.elems(block));
-  float own_largest = 0;
-  bucket.each([&](int at, int, const float(&a)[kGroup]) {
-    report_non_finite(
-        a, [&](int j) { return tile.place(at + j); }, report);
-#pragma unroll
-    for (int j = 0; j < kGroup; ++j) own_largest = fmaxf(own_largest, fabsf(a[j]));
-  });
-  const float largest = Team::reduce(own_largest, [](float a, float b) { return fmaxf(a, b); });
-  const Choice choice = choose(bucket, count, __float_as_uint(largest));
+  const uint32_t largest = largest_magnitude(bucket);
+  if (largest >= kNotFinite) {
+    bucket.each([&](int at, int, const float(&a)[kGroup]) {
+      report_non_finite(
+          a, [&](int j) { return tile.place(at + j); }, report);
+    });
+  }
+  const Choice choice = choose(bucket, count, largest);
   float* values = kept.values + shape.first(block);
   uint16_t* positions = kept.positions + shape.first(block);
   visit_chosen(

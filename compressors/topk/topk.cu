@@ -65,17 +65,17 @@ __global__ void __launch_bounds__(Team::kBlockThreads, Team::kBlocks)
   const int shift = image_shift(piece);
   for (int i = Team::rank(); 4 * i < shift + bytes + 4; i += Team::kThreads) reinterpret_cast<uint32_t*>(image)[i] = 0;
 
-  float own_largest = 0;
-  bucket.each([&](int at, int, const float(&a)[kGroup]) {
-    report_non_finite(a, begin + at, report);
-#pragma unroll
-    for (int j = 0; j < kGroup; ++j) own_largest = fmaxf(own_largest, fabsf(a[j]));
-  });
-  const float largest = Team::reduce(own_largest, [](float a, float b) { return fmaxf(a, b); });
-  const Choice choice = choose(bucket, kept, __float_as_uint(largest));
+  const uint32_t largest = largest_magnitude(bucket);
+  if (largest >= kNotFinite) {
+    bucket.each([&](int at, int, const float(&a)[kGroup]) {
+      report_non_finite(
+          a, [&](int j) { return begin + at + j; }, report);
+    });
+  }
+  const Choice choice = choose(bucket, kept, largest);
 
   // Values and positions share words, so all of them are put in as bits.
-  const int exponent = ScaledHalf::exponent_for(largest);
+  const int exponent = ScaledHalf::exponent_for(__uint_as_float(largest));
   const ScaledHalf coding(exponent);
   const BitImage bits{reinterpret_cast<uint32_t*>(image)};
   const unsigned positions_at = 8 * (shift + cut.value_bytes(kept)), width = cut.is_packed12 ? 12 : 16;
