@@ -28,7 +28,7 @@ def write_images(folder, name, count, draw):
 
 class Images(thinwire.Case):
     config = """\
-run: {steps: 30, verify_every: 10}
+run: {steps: 30, verify_every: 10, device: cpu}
 model: {type: resnet, width: 8, stages: 2, blocks: 1, groups: 2}
 data: {source: fashion_mnist, fashion_mnist_path: ., global_batch: 16, micro_batch: 4}
 optim: {lr: 1.0e-2}

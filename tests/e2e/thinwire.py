@@ -22,7 +22,7 @@ SKIPPED = 77     # exit code of a file whose tests were all skipped
 STOPPED = 75     # the program's, after a signal and a good checkpoint
 
 SMALL_CONFIG = """\
-run: {steps: 20, verify_every: 5}
+run: {steps: 20, verify_every: 5, device: cpu}
 model: {type: llama, d_model: 32, layers: 2, heads: 2, context: 32}
 data: {source: text, files: [words.txt], global_batch: 4, micro_batch: 2}
 optim: {lr: 2.0e-3, warmup: 10%}
