@@ -24,7 +24,7 @@ __device__ uint16_t get_half(const std::byte* from) {
   return half;
 }
 
-__global__ void __launch_bounds__(Threads::kThreads) encode_halves(Sum sum, size_t elems, std::byte* out, DeviceReport* report) {
+__global__ void __launch_bounds__(Threads::kThreads, Threads::kBlocks) encode_halves(Sum sum, size_t elems, std::byte* out, DeviceReport* report) {
   __shared__ __align__(16) std::byte image[image_bytes(block_bytes(kBlock))];
   if (sum.stops(report)) return;
   const size_t begin = size_t{blockIdx.x} * kBlock;
