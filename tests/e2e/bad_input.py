@@ -70,7 +70,7 @@ class Configuration(thinwire.Case):
 
     def test_an_unknown_codec_transport_or_schedule_lists_those_that_there_are(self):
         self.refused(USAGE, "compress.codec", "topkk", "none", "bf16", "powersgd", "did you mean 'topk'", settings=["compress.codec=topkk"])
-        self.refused(USAGE, "comm.transport", "nccl", "auto", "loopback", "mpi", settings=["comm.transport=nccl"])
+        self.refused(USAGE, "comm.transport", "grpc", "auto", "loopback", "mpi", "nccl", settings=["comm.transport=grpc"])
         self.refused(USAGE, "exchange.schedule", "every_step", "local_steps", settings=["exchange.schedule=sometimes"])
 
     def test_a_device_that_is_not_there_is_an_error_that_says_what_is_missing(self):
