@@ -1,10 +1,10 @@
 """How much of its speed training keeps when ranks are joined by slow links: pairs of runs over netlab, with the exchange and without.
 
-usage: python3 tools/links --netlab PROGRAM --program PROGRAM [--only TEXT]... [--pairs 9] [SECONDS]
+usage: python3 tools/links --netlab PROGRAM --program PROGRAM [--peers PYTHON] [--only TEXT]... [--pairs 9] [SECONDS]
 
 Each pair trains the same model twice on the same emulated hosts, in turn with the exchange first or last, and is a line of docs/links.jsonl.
 Pairs are made, fewest first, for SECONDS (3600); then docs/links.md is written from all lines. --only keeps what has TEXT in "link: setting".
-Running it again goes on where it stopped. It needs root, as netlab does.
+PyTorch's own settings are measured with --peers, a Python that has it. Running it again goes on where it stopped. It needs root, as netlab does.
 """
 import argparse
 import json
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from settings import LINKS, MODEL, OFF, SETTINGS
+from settings import LINKS, MODEL, OFF, SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -31,19 +31,35 @@ def words_of(options):
 
 
 class Lab:
-    def __init__(self, netlab, program):
-        self.netlab, self.program = netlab, program
+    def __init__(self, netlab, program, peers):
+        self.netlab, self.program, self.peers = netlab, program, peers
 
-    def step_s(self, link, options, folder):
+    def can_run(self, setting):
+        return not setting.hook or self.peers
+
+    def step_s(self, link, setting, folder):
         """Mean seconds of a step of rank 0, after the first and before the last."""
+        return self.peer_step_s(link, setting.hook, folder) if setting.hook else self.own_step_s(link, setting.options, folder)
+
+    def run(self, link, words):
+        """Runs the words as one process on each host."""
         shape = ["--rate", link.rate] if link.rate else []
-        settings = {**MODEL, **options, "data.global_batch": 4 * link.hosts, "run.steps": STEPS, "run.dir": folder, "run.name": "run",
-                    "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": LOG_EVERY, "log.layers_every": 0, "comm.timeout": "10m"}
-        command = [self.netlab, "--hosts", str(link.hosts), *shape, "--timeout", f"{DEADLINE_S}s", "--", "mpirun", "-n", str(link.hosts), self.program, "train",
-                   "-c", "configs/quickstart.yaml", "--overwrite", *words_of(settings)]
+        command = [self.netlab, "--hosts", str(link.hosts), *shape, "--timeout", f"{DEADLINE_S}s", "--", "mpirun", "-n", str(link.hosts), *words]
         done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=DEADLINE_S + 60)
         if done.returncode != 0:
             raise SystemExit(f"[links] {link.label} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+
+    def peer_step_s(self, link, hook, folder):
+        out = Path(folder) / "peer.json"
+        self.run(link, [self.peers, "-B", "tools/tables/peer/time_steps.py", "--options", json.dumps(MODEL), "--hook", hook, "--steps", str(STEPS),
+                        "--skipped", str(SKIPPED), "--out", str(out)])
+        return json.loads(out.read_text(encoding="utf-8"))["step_s"]
+
+    def own_step_s(self, link, options, folder):
+        settings = {**MODEL, **options, "data.global_batch": 4 * link.hosts, "run.steps": STEPS, "run.dir": folder, "run.name": "run",
+                    "run.device": "cpu", "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": LOG_EVERY, "log.layers_every": 0,
+                    "comm.timeout": "10m"}
+        self.run(link, [self.program, "train", "-c", "configs/quickstart.yaml", "--overwrite", *words_of(settings)])
         records = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         steady = [r["step_s"] for r in records if r["kind"] == "train" and SKIPPED < r["step"] < STEPS]
         return statistics.fmean(steady)
@@ -66,8 +82,9 @@ def pairs_of(lines, link, setting):
 
 def measure(lab, link, setting, turn):
     with tempfile.TemporaryDirectory() as folder:
-        first, second = (OFF, setting.options) if turn % 2 else (setting.options, OFF)
-        seconds = [lab.step_s(link, options, folder) for options in (first, second)]
+        off = Setting("off", hook="off") if setting.hook else Setting("off", OFF)
+        first, second = (off, setting) if turn % 2 else (setting, off)
+        seconds = [lab.step_s(link, one, folder) for one in (first, second)]
     on_s, off_s = reversed(seconds) if turn % 2 else seconds
     return {"link": link.label, "setting": setting.label, "on_s": round(on_s, 5), "off_s": round(off_s, 5)}
 
@@ -75,7 +92,8 @@ def measure(lab, link, setting, turn):
 def fill(lab, path, only, wanted, deadline):
     lines, last_s = load(path), 0
     while True:
-        missing = [(len(pairs_of(lines, *cell)), cell) for cell in cells(only) if len(pairs_of(lines, *cell)) < wanted]
+        counts = [(len(pairs_of(lines, *cell)), cell) for cell in cells(only) if lab.can_run(cell[1])]
+        missing = [(count, cell) for count, cell in counts if count < wanted]
         if not missing or time.monotonic() + last_s > deadline:
             return
         turn, (link, setting) = min(missing, key=lambda one: one[0])
@@ -111,6 +129,7 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/links")
     for name in ("netlab", "program"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--peers")
     parser.add_argument("--only", action="append")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("seconds", nargs="?", type=int, default=3600)
@@ -118,7 +137,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     path = DOCS / "links.jsonl"
     try:
-        fill(Lab(os.path.abspath(options.netlab), os.path.abspath(options.program)), path, options.only, options.pairs, time.monotonic() + options.seconds)
+        fill(Lab(os.path.abspath(options.netlab), os.path.abspath(options.program), options.peers), path, options.only, options.pairs, time.monotonic() + options.seconds)
     finally:
         write_page(load(path))
 

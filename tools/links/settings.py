@@ -15,13 +15,14 @@ class Link:
 @dataclass(frozen=True)
 class Setting:
     label: str
-    options: dict = field(hash=False)
+    options: dict = field(hash=False, default_factory=dict)
+    hook: str = ""  # of PyTorch's DistributedDataParallel, which is then what is measured
 
 
 # 10 M parameters, 1,024 tokens a rank and step.
 MODEL = {"model.d_model": 320, "model.layers": 8, "model.heads": 5, "model.context": 256, "data.source": "gcide", "data.micro_batch": 4}
 
-# The exchange switched off: the same program, model and batches; its one round comes with the last step, which is not measured.
+# Thinwire's exchange switched off: the same program, model and batches; its one round comes with the last step, which is not measured.
 OFF = {"exchange.schedule": "local_steps", "exchange.every": 1_000_000, "compress.codec": "sign"}
 
 
@@ -37,6 +38,9 @@ SETTINGS = [
     Setting("sign of updates of 5, waiting", _updates(5, 0, 1, **_SIGN)),
     Setting("sign of updates of 5, delay 5", _updates(5, 5, 1, **_SIGN)),
     Setting("sign of updates of 5, 5 fragments, delay 2", _updates(5, 2, 5, **_SIGN)),
+    Setting("PyTorch DDP, plain", hook="none"),
+    Setting("PyTorch DDP, bf16 hook", hook="bf16"),
+    Setting("PyTorch DDP, PowerSGD rank 4", hook="powersgd"),
 ]
 
 LINKS = [Link("10Mbit"), Link("50Mbit"), Link("200Mbit"), Link("1Gbit"), Link(""), Link("50Mbit", 4), Link("200Mbit", 4)]

@@ -1,8 +1,14 @@
 # Speed over emulated links: docs/links.md. What is run: tools/links/settings.py.
 # shellcheck shell=bash
 
-# links [ARGUMENT...]: arguments go to tools/links.
+# links [--peers] [ARGUMENT...]: arguments go to tools/links; --peers, which comes first: PyTorch too, installed beside LibTorch.
 links() {
+  local peers=()
   build thinwire thinwire_netlab
-  python3 -B tools/links --netlab build/tools/netlab/netlab --program build/thinwire "$@"
+  if [ "${1:-}" = --peers ]; then
+    shift
+    [ -e "$peers_home/.complete" ] || install_peers
+    peers=(--peers "$peers_home/bin/python")
+  fi
+  python3 -B tools/links --netlab build/tools/netlab/netlab --program build/thinwire "${peers[@]}" "$@"
 }
