@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 #include <cstring>
@@ -58,9 +57,7 @@ Distance distance_between(const TensorReader& a, const TensorReader& b) {
   return distance;
 }
 
-std::string described(const StoredTensor& tensor) {
-  return fmt::format("{} [{}]", dtype_name(tensor.dtype), fmt::join(tensor.shape, ", "));
-}
+std::string described(const StoredTensor& tensor) { return describe_tensor(tensor.dtype, tensor.shape); }
 
 class Comparison {
  public:

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -91,8 +90,7 @@ std::string inspect(const fs::path& step_directory) {
   text += "\nstate, in memory and stored\n" + sizes_by_kind(manifest);
   text += "\ntensors\n";
   for (const ManifestTensor& tensor : manifest.tensors) {
-    text += fmt::format("  {:<10} {} {} [{}]\n", scope_name(tensor.scope), tensor.name, dtype_name(tensor.dtype),
-                        fmt::join(tensor.shape, ", "));
+    text += fmt::format("  {:<10} {} {}\n", scope_name(tensor.scope), tensor.name, describe_tensor(tensor.dtype, tensor.shape));
   }
   return text;
 }

@@ -1,6 +1,7 @@
 #include "checkpoint/safetensors.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -147,6 +148,10 @@ FileSummary write_safetensors(const std::filesystem::path& path, const std::vect
                               const std::map<std::string, std::string>& metadata) {
   Files files;
   return write_safetensors(files, path, tensors, metadata);
+}
+
+std::string describe_tensor(DType dtype, const std::vector<int64_t>& shape) {
+  return fmt::format("{} [{}]", dtype_name(dtype), fmt::join(shape, ", "));
 }
 
 SafetensorsHeader parse_safetensors_header(ConstBytes header, uint64_t data_bytes, const std::string& source) {

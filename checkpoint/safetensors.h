@@ -37,6 +37,9 @@ FileSummary write_safetensors(Files& files, const std::filesystem::path& path, s
 FileSummary write_safetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata);
 
+// "F32 [2, 3]", for people.
+std::string describe_tensor(DType dtype, const std::vector<int64_t>& shape);
+
 struct TensorEntry {
   DType dtype;
   std::vector<int64_t> shape;

@@ -1,7 +1,6 @@
 #include "checkpoint/saved_shards.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cstring>
 #include <set>
@@ -11,13 +10,6 @@
 #include "checkpoint/strict_json.h"
 
 namespace thinwire::checkpoint {
-namespace {
-
-std::string describe_tensor(DType dtype, const std::vector<int64_t>& shape) {
-  return fmt::format("{} [{}]", dtype_name(dtype), fmt::join(shape, ", "));
-}
-
-}  // namespace
 
 SavedShards::SavedShards(Chain chain, int rank) : files_(std::move(chain), ChainFiles::Check::every_byte), own_name_(rank_file_name(rank)) {
   for (const std::string& name : {own_name_, std::string(kModelFileName)}) files_.shard(name);

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
@@ -43,8 +42,7 @@ void compare_tensors(std::vector<std::string>& defects, const fs::path& path, co
   std::set_difference(present.begin(), present.end(), listed.begin(), listed.end(), std::back_inserter(extra));
   const auto report = [&](const Placed& one, const char* what) {
     const auto& [file, name, dtype, shape] = one;
-    defects.push_back(
-        fmt::format("{}: tensor {} {} [{}] {}", (path / file).string(), in_quotes(name), dtype_name(dtype), fmt::join(shape, ", "), what));
+    defects.push_back(fmt::format("{}: tensor {} {} {}", (path / file).string(), in_quotes(name), describe_tensor(dtype, shape), what));
   };
   for (const Placed& one : missing) report(one, "is listed in the manifest, but not in the file");
   for (const Placed& one : extra) report(one, "is in the file, but not listed in the manifest");
