@@ -9,20 +9,15 @@
 #include "base/text.h"
 #include "compressors/registry.h"
 #include "main.h"
+#include "subjects.h"
 #include "timing.h"
 #include "workload.h"
 
 namespace thinwire::benchmarks {
 namespace {
 
-struct Subject {
-  std::string codec;
-  std::vector<std::string> options;
-};
-
 struct Arguments {
-  std::string only;
-  std::vector<std::string> options;
+  Choice choice;
   size_t elems = size_t{64} << 20;
   int rounds = 7;
 };
@@ -42,13 +37,6 @@ std::vector<Subject> all_subjects() {
           {"sparseloco", {}},
           {"powersgd", {}},
           {"randomk", {}}};
-}
-
-std::vector<Subject> subjects_for(const Arguments& arguments) {
-  if (!arguments.options.empty()) return {{arguments.only, arguments.options}};
-  std::vector<Subject> subjects = all_subjects();
-  std::erase_if(subjects, [&](const Subject& subject) { return !arguments.only.empty() && subject.codec != arguments.only; });
-  return subjects;
 }
 
 using Seconds = std::vector<std::vector<double>>;  // by round: floor, encode, floor of decode, decode
@@ -106,7 +94,7 @@ int run(const Arguments& arguments) {
   fmt::print("{} elements, {} rounds, one core; x: times the floor\n", with_thousands(work.layer().elems()), arguments.rounds);
   fmt::print("{:<11} {:<42} {:>9} {:>6} {:>9} {:>6} {:>11}\n", "codec", "options", "encode s", "x", "decode s", "x", "bytes/elem");
   std::vector<nlohmann::ordered_json> rows;
-  for (const Subject& subject : subjects_for(arguments)) {
+  for (const Subject& subject : chosen(arguments.choice, all_subjects())) {
     const auto compressor = make_compressor(subject.codec, subject.options);
     rows.push_back(row_of(subject, measure(*compressor, work, arguments.rounds), work));
     print_row(rows.back());
@@ -121,8 +109,7 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   thinwire::benchmarks::Arguments arguments;
   CLI::App app("Times every codec, on one core, against streaming the same floats through memory.", "bench_codec");
-  auto* only = app.add_option("--only", arguments.only, "this codec alone")->check(CLI::IsMember(thinwire::compressors::codec_names()));
-  app.add_option("--set", arguments.options, "its options, in place of the usual ones: density=1%")->needs(only);
+  thinwire::benchmarks::add_choice(app, arguments.choice);
   app.add_option("--elems", arguments.elems, "elements of the layer, a multiple of 4096")->check(CLI::Range(size_t{4096}, size_t{1} << 32));
   app.add_option("--rounds", arguments.rounds, "times that each thing is timed")->check(CLI::Range(1, 1000));
   return thinwire::benchmarks::parse_and_run(app, argc, argv, [&] { return thinwire::benchmarks::run(arguments); });

@@ -13,6 +13,7 @@
 #include "compressors/device_codec.h"
 #include "compressors/registry.h"
 #include "main.h"
+#include "subjects.h"
 #include "timing.h"
 #include "workload.h"
 
@@ -24,35 +25,26 @@ using compressors::DeviceReport;
 using compressors::Layer;
 
 struct Arguments {
-  std::string only;
-  std::vector<std::string> options;
+  Choice choice;
   std::vector<size_t> mi_elems{1, 16, 64};
   int rounds = 5;
 };
 
-struct Subject {
-  std::string codec;
-  std::vector<std::string> options;
-};
-
-std::vector<Subject> subjects_for(const Arguments& arguments) {
-  if (!arguments.options.empty()) return {{arguments.only, arguments.options}};
-  std::vector<Subject> subjects{{"none", {}},
-                                {"bf16", {}},
-                                {"fp16", {}},
-                                {"quantize", {}},
-                                {"quantize", {"bits=8"}},
-                                {"quantize", {"rounding=stochastic"}},
-                                {"quantize", {"scheme=qsgd"}},
-                                {"sign", {}},
-                                {"topk", {}},
-                                {"topk", {"density=1%"}},
-                                {"topk", {"density=1%", "index_coding=rice"}},
-                                {"topk", {"density=1%", "scope=global", "index_coding=raw"}},
-                                {"sparseloco", {}},
-                                {"sparseloco", {"index_coding=packed12"}}};
-  std::erase_if(subjects, [&](const Subject& subject) { return !arguments.only.empty() && subject.codec != arguments.only; });
-  return subjects;
+std::vector<Subject> all_subjects() {
+  return {{"none", {}},
+          {"bf16", {}},
+          {"fp16", {}},
+          {"quantize", {}},
+          {"quantize", {"bits=8"}},
+          {"quantize", {"rounding=stochastic"}},
+          {"quantize", {"scheme=qsgd"}},
+          {"sign", {}},
+          {"topk", {}},
+          {"topk", {"density=1%"}},
+          {"topk", {"density=1%", "index_coding=rice"}},
+          {"topk", {"density=1%", "scope=global", "index_coding=raw"}},
+          {"sparseloco", {}},
+          {"sparseloco", {"index_coding=packed12"}}};
 }
 
 size_t rounded_up(size_t num_bytes) {
@@ -247,7 +239,7 @@ int run(const Arguments& arguments) {
   fmt::print("{:<11} {:<44} {:>4}  {:>20}  {:>20}  {:>20}\n", "codec", "options", "Mi", "encode", "encode in place", "decode_add");
   std::vector<nlohmann::ordered_json> rows;
   for (const size_t mi_elems : arguments.mi_elems) {
-    for (const Subject& subject : subjects_for(arguments)) {
+    for (const Subject& subject : chosen(arguments.choice, all_subjects())) {
       const auto compressor = make_compressor(subject.codec, subject.options);
       const auto* codec = dynamic_cast<const compressors::Codec*>(compressor.get());
       const auto device = codec == nullptr ? nullptr : codec->on_device();
@@ -271,8 +263,7 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   thinwire::benchmarks::Arguments arguments;
   CLI::App app("Times the codecs on a GPU against a copy of as many bytes within it.", "bench_device");
-  auto* only = app.add_option("--only", arguments.only, "this codec alone")->check(CLI::IsMember(thinwire::compressors::codec_names()));
-  app.add_option("--set", arguments.options, "its options, in place of the usual ones: density=1%")->needs(only);
+  thinwire::benchmarks::add_choice(app, arguments.choice);
   app.add_option("--mi-elems", arguments.mi_elems, "sizes of the layer, in 2^20 elements")->check(CLI::Range(size_t{1}, size_t{1024}));
   app.add_option("--rounds", arguments.rounds, "times that each thing is timed")->check(CLI::Range(1, 1000));
   return thinwire::benchmarks::parse_and_run(app, argc, argv, [&] { return thinwire::benchmarks::run(arguments); });

@@ -1,6 +1,7 @@
 # The CUDA module (base/cuda/module.h): built where a CUDA toolkit is found, loaded where a GPU is. Nothing else links CUDA.
 #
 #   thinwire_cuda_sources(SOURCES kernels.cu ...)   adds a room's files to it; does nothing without a toolkit
+#   thinwire_beside_cuda(PROGRAM...)                puts programs where they look for it
 #
 # Out: THINWIRE_HAS_CUDA
 set(THINWIRE_CUDA AUTO CACHE STRING "The CUDA module: AUTO (where a CUDA 13 toolkit is found), ON, OFF")
@@ -46,5 +47,14 @@ function(thinwire_cuda_sources)
   if(THINWIRE_HAS_CUDA)
     list(TRANSFORM PART_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
     target_sources(thinwire_cuda PRIVATE ${PART_SOURCES})
+  endif()
+endfunction()
+
+function(thinwire_beside_cuda)
+  set_target_properties(${ARGN} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  if(THINWIRE_HAS_CUDA)
+    foreach(program ${ARGN})
+      add_dependencies(${program} thinwire_cuda)
+    endforeach()
   endif()
 endfunction()

@@ -1,28 +1,15 @@
-// For the host's half of the kernels: what every call begins with, how scratch is cut, and how a launch is checked.
+// For the host's half of the kernels: what every call begins with, and how scratch is cut.
 #pragma once
-#include <cuda_runtime.h>
-
-#include "base/check.h"
+#include "base/cuda/launch.cuh"
 #include "compressors/device/elements.cuh"
 
 namespace thinwire::compressors::device {
 
-inline cudaStream_t stream_of(const DeviceContext& context) { return static_cast<cudaStream_t>(context.stream); }
+inline cudaStream_t stream_of(const DeviceContext& context) { return cuda::native(context.stream); }
 
-// A launch that the driver refuses says so at once.
-inline void require_launched(const char* kernel) {
-  const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess) throw cuda::DeviceError(kernel, cudaGetErrorString(status));
-}
-
-constexpr size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-// Blocks of a grid, of which each does `each` of `total`.
-inline unsigned grid_for(size_t total, size_t each) {
-  const size_t blocks = ceil_div(total, each);
-  check(blocks <= 0x7fffffff, "a layer fits into one grid");
-  return static_cast<unsigned>(blocks);
-}
+using cuda::ceil_div;
+using cuda::grid_for;
+using cuda::require_launched;
 
 // The report of a call that is about to begin: its payload has this length, and there is no fault, or one at 0.
 void begin(const DeviceContext& context, size_t payload_bytes, bool is_refused = false);

@@ -1,9 +1,10 @@
 #include "models/fused/device_kernels.h"
 
 #include <cuda_bf16.h>
-#include <cuda_runtime.h>
 
 #include <type_traits>
+
+#include "base/cuda/launch.cuh"
 
 namespace thinwire::models::fused {
 
@@ -174,15 +175,6 @@ __global__ void rotate_kernel(size_t pairs, size_t heads, size_t half, size_t co
   store<kWide>(out + at + half, second);
 }
 
-cudaStream_t of(cuda::Stream stream) { return static_cast<cudaStream_t>(stream); }
-
-unsigned blocks(size_t total, size_t each) { return static_cast<unsigned>((total + each - 1) / each); }
-
-void require_launched(const char* kernel) {
-  const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess) throw cuda::DeviceError(kernel, cudaGetErrorString(status));
-}
-
 // f(width, element): a constant of 4 where rows are multiples of 4, else of 1, and a value of the type. Tensors of their own memory are
 // aligned.
 template <class F>
@@ -197,34 +189,34 @@ void with(Element element, size_t cols, F&& f) {
   element == Element::bf16 ? of_width(__nv_bfloat16()) : of_width(float());
 }
 
-size_t norm_parts(size_t rows) { return (rows + kPartRows - 1) / kPartRows; }
+size_t norm_parts(size_t rows) { return cuda::ceil_div(rows, kPartRows); }
 
 void norm(Element element, size_t rows, size_t cols, const DeviceNorm& n, cuda::Stream stream) {
   if (rows == 0) return;
   with(element, cols, [&](auto width, auto value) {
-    norm_kernel<width(), decltype(value)><<<blocks(rows, kRowsPerBlock), dim3(kWarp, kRowsPerBlock), 0, of(stream)>>>(rows, cols, n);
+    norm_kernel<width(), decltype(value)><<<cuda::grid_for(rows, kRowsPerBlock), dim3(kWarp, kRowsPerBlock), 0, cuda::native(stream)>>>(rows, cols, n);
   });
-  require_launched("norm");
+  cuda::require_launched("norm");
 }
 
 void norm_backward(Element element, size_t rows, size_t cols, const DeviceNormBackward& n, cuda::Stream stream) {
   if (rows == 0) return;
   with(element, cols, [&](auto width, auto value) {
     using T = decltype(value);
-    norm_backward_kernel<width(), T><<<blocks(rows, kRowsPerBlock), dim3(kWarp, kRowsPerBlock), 0, of(stream)>>>(rows, cols, n);
-    weight_parts_kernel<T><<<dim3(blocks(cols, 128), blocks(rows, kPartRows)), 128, 0, of(stream)>>>(rows, cols, n);
+    norm_backward_kernel<width(), T><<<cuda::grid_for(rows, kRowsPerBlock), dim3(kWarp, kRowsPerBlock), 0, cuda::native(stream)>>>(rows, cols, n);
+    weight_parts_kernel<T><<<dim3(cuda::grid_for(cols, 128), cuda::grid_for(rows, kPartRows)), 128, 0, cuda::native(stream)>>>(rows, cols, n);
   });
-  require_launched("norm_backward");
+  cuda::require_launched("norm_backward");
 }
 
 void swiglu(Element element, size_t elems, const void* gate, const void* up, void* out, cuda::Stream stream) {
   if (elems == 0) return;
   with(element, elems, [&](auto width, auto value) {
     using T = decltype(value);
-    swiglu_kernel<width(), T><<<blocks(elems, kThreads * width()), kThreads, 0, of(stream)>>>(
+    swiglu_kernel<width(), T><<<cuda::grid_for(elems, kThreads * width()), kThreads, 0, cuda::native(stream)>>>(
         elems, static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(out));
   });
-  require_launched("swiglu");
+  cuda::require_launched("swiglu");
 }
 
 void swiglu_backward(Element element, size_t elems, const void* dout, const void* gate, const void* up, void* dgate, void* dup,
@@ -232,11 +224,11 @@ void swiglu_backward(Element element, size_t elems, const void* dout, const void
   if (elems == 0) return;
   with(element, elems, [&](auto width, auto value) {
     using T = decltype(value);
-    swiglu_backward_kernel<width(), T><<<blocks(elems, kThreads * width()), kThreads, 0, of(stream)>>>(
+    swiglu_backward_kernel<width(), T><<<cuda::grid_for(elems, kThreads * width()), kThreads, 0, cuda::native(stream)>>>(
         elems, static_cast<const T*>(dout), static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(dgate),
         static_cast<T*>(dup));
   });
-  require_launched("swiglu_backward");
+  cuda::require_launched("swiglu_backward");
 }
 
 void rotate(Element element, size_t tokens, size_t heads, size_t half, size_t context, const float* cos, const float* sin, float sign,
@@ -245,10 +237,10 @@ void rotate(Element element, size_t tokens, size_t heads, size_t half, size_t co
   if (pairs == 0) return;
   with(element, half, [&](auto width, auto value) {
     using T = decltype(value);
-    rotate_kernel<width(), T><<<blocks(pairs, kThreads * width()), kThreads, 0, of(stream)>>>(
+    rotate_kernel<width(), T><<<cuda::grid_for(pairs, kThreads * width()), kThreads, 0, cuda::native(stream)>>>(
         pairs, heads, half, context, cos, sin, sign, static_cast<const T*>(x), static_cast<T*>(out));
   });
-  require_launched("rotate");
+  cuda::require_launched("rotate");
 }
 
 constexpr DeviceKernels kKernels = {norm_parts, norm, norm_backward, swiglu, swiglu_backward, rotate};

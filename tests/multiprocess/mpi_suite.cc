@@ -4,7 +4,6 @@
 // `mpi_suite throw RANK` leaves main by a DataError there while the others open a channel.
 #include <mpi.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -13,23 +12,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/mpi/mpi.h"
-#include "tests/support/transport_suite.h"
+#include "tests/support/mpi_case.h"
 
 namespace {
 using namespace thinwire;
-
-void run_case(const test::TransportCase& one, comm::Transport& transport, size_t limit_bytes) {
-  const auto start = std::chrono::steady_clock::now();
-  try {
-    one.run(transport);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "FAILED [rank %d of %d] %s, parts of %zu bytes: %s\n", transport.world_rank(), transport.world_size(), one.name,
-                 limit_bytes, e.what());
-    comm::MpiSession::abort_process(ExitCode::other);
-  }
-  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-  if (transport.world_rank() == 0) std::printf("ok %-48s parts of %8zu bytes %7.1f ms\n", one.name, limit_bytes, took.count());
-}
+using test::run_case;
 
 void run(const std::string& on_purpose, int victim) {
   const comm::MpiSession session;

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <mpi.h>
 
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,13 +17,14 @@
 #include "base/log.h"
 #include "comm/collectives.h"
 #include "comm/mpi/mpi.h"
+#include "tests/support/mpi_case.h"
 #include "tests/support/nccl_over_mpi.h"
 #include "tests/support/transport_cases.h"
-#include "tests/support/transport_suite.h"
 
 namespace {
 using namespace thinwire;
 using test::require;
+using test::run_case;
 
 constexpr double kTimeout_s = 60;
 
@@ -95,19 +95,6 @@ void device_buffers_go_through_collectives(comm::Transport& transport) {
     comm::broadcast(line.wire, shared.bytes(), size - 1, shared.memory());
     require(shared.fetch(100'003) == pattern(size - 1, 100'003), "the last rank's bytes are everywhere");
   }
-}
-
-void run_case(const test::TransportCase& one, comm::Transport& transport, size_t limit_bytes) {
-  const auto start = std::chrono::steady_clock::now();
-  try {
-    one.run(transport);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "FAILED [rank %d of %d] %s, parts of %zu bytes: %s\n", transport.world_rank(), transport.world_size(), one.name,
-                 limit_bytes, e.what());
-    comm::MpiSession::abort_process(ExitCode::other);
-  }
-  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-  if (transport.world_rank() == 0) std::printf("ok %-48s parts of %8zu bytes %7.1f ms\n", one.name, limit_bytes, took.count());
 }
 
 // Exchanges for ever, until the victim stops or dies after some rounds.
