@@ -15,7 +15,15 @@ std::atomic<bool> unclean = false;  // as global as MPI itself
 void mark_mpi_unclean() { unclean = true; }
 bool mpi_is_unclean() { return unclean; }
 
+namespace {
+// Over TCP Open MPI lets the receiver of a long message ask for it, in one piece ("put"). Where both sides send at once, as in every
+// collective here, each request waits behind the other direction's bytes in the same socket, and the directions take turns: half the rate
+// of a full-duplex link. Fragments that the sender pushes do not. A value that the user has given to mpirun or the environment stays.
+void push_over_tcp() { setenv("OMPI_MCA_btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma", 0); }
+}  // namespace
+
 MpiSession::MpiSession() {
+  push_over_tcp();
   int provided = MPI_THREAD_SINGLE;
   require_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_MULTIPLE) {
