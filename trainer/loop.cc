@@ -48,6 +48,7 @@ ExitCode Loop::run() {
   const auto counters = parts_.driver.counters();
   ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
   metrics_.started(step_ + 1);
+  if (parts_.options.log.tensorboard) metrics_.show_in_tensorboard(parts_.request.resolved_yaml);
   while (step_ < last) {
     const StepResult result = train_step(step_ + 1);
     ++step_;

@@ -63,7 +63,8 @@ void WireLedger::restore(const std::array<int64_t, 4>& state) {
 
 Metrics::Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
                  const TaskFacts& facts)
-    : rank_(rank),
+    : directory_(run_directory),
+      rank_(rank),
       run_steps_(run_steps),
       log_every_(log_every),
       tokens_per_step_(tokens_per_step),
@@ -115,8 +116,7 @@ void Metrics::train(const StepRecord& r, const WireLedger& ledger) {
                                {"ratio_total", or_null(ledger.ratio_total())},
                                {"residual_norm", r.residual_norm},
                                {"mem_bytes", mem_bytes},
-                               {"synthetic", synthetic_}}
-            .dump());
+                               {"synthetic", synthetic_}});
   const auto ms = [&](double StepTimes::*field) { return mean(field) * 1e3; };
   log::info(
       "{}step {}/{}  loss {:.4f}  gnorm {:.2f}  lr {:.1e}  {} {}  step {:.0f}ms (fwd+bwd {:.0f}, encode {:.0f}, wire {:.0f} exposed "
@@ -131,7 +131,7 @@ void Metrics::train(const StepRecord& r, const WireLedger& ledger) {
 
 void Metrics::validation(int64_t step, double loss, const Metric& metric) {
   if (rank_ != 0) return;
-  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "eval"}, {"step", step}, {"val_loss", loss}, {metric.name, metric.value}}.dump());
+  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "eval"}, {"step", step}, {"val_loss", loss}, {metric.name, metric.value}});
   log::info("{}eval {}/{}  val_loss {:.4f}  {} {:.4f}", synthetic_ ? "[synthetic data] " : "", step, run_steps_, loss, metric.name,
             metric.value);
 }
@@ -140,19 +140,29 @@ void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
   if (rank_ != 0) return;
   auto layers = nlohmann::ordered_json::array();
   for (const auto& r : records) {
-    layers.push_back({{"name", r.name}, {"codec", r.codec}, {"error", nullptr}, {"residual_norm", r.residual_norm}});
+    layers.push_back({{"name", r.name},
+                      {"codec", r.codec},
+                      {"elems", r.elems},
+                      {"payload_bytes", r.payload_bytes},
+                      {"error", nullptr},
+                      {"residual_norm", r.residual_norm}});
     if (r.error) layers.back()["error"] = *r.error;
   }
-  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "layers"}, {"step", step}, {"layers", layers}}.dump());
+  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "layers"}, {"step", step}, {"layers", layers}});
 }
 
 void Metrics::event(int64_t step, const std::string& what, const std::string& detail) {
   if (rank_ != 0) return;
-  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "event"}, {"step", step}, {"event", what}, {"detail", detail}}.dump());
+  write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "event"}, {"step", step}, {"event", what}, {"detail", detail}});
 }
 
-void Metrics::write(const std::string& line) {
-  file_ << line << '\n' << std::flush;
+void Metrics::show_in_tensorboard(const std::string& resolved_yaml) {
+  if (rank_ == 0) board_.emplace(directory_ / "tb", first_step_, resolved_yaml);
+}
+
+void Metrics::write(const nlohmann::ordered_json& record) {
+  if (board_) board_->add(record);
+  file_ << record.dump() << '\n' << std::flush;
   if (!file_) {
     log::warn("metrics.jsonl cannot be written (disk full?); training goes on without this record");
     file_.clear();

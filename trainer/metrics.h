@@ -1,4 +1,4 @@
-// What a run tells while it goes: the console line and metrics.jsonl (docs/metrics.md). Rank 0 only.
+// What a run tells while it goes: the console line, metrics.jsonl and TensorBoard's files (docs/metrics.md). Rank 0 only.
 #pragma once
 #include <array>
 #include <chrono>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "trainer/task.h"
+#include "trainer/tensorboard.h"
 
 namespace thinwire::trainer {
 
@@ -29,6 +30,8 @@ struct StepRecord {
 // What one layer's codec left over in the last round, on rank 0.
 struct LayerRecord {
   std::string name, codec;
+  size_t elems = 0;
+  double payload_bytes = 0;  // of one encoding; the longest, where lengths vary with the numbers
   // |a - decoded| / |a|, a being what was to be sent. Known under ef14 alone: elsewhere what is left over is not what is kept.
   std::optional<double> error;
   double residual_norm = 0;
@@ -73,6 +76,7 @@ class Metrics {
   bool is_first(int64_t step) const { return step == first_step_; }
   bool due(int64_t step) const { return is_first(step) || step % log_every_ == 0 || step == run_steps_; }
   void started(int64_t first_step) { first_step_ = first_step; }
+  void show_in_tensorboard(const std::string& resolved_yaml);      // from now on; after started()
   void add(const StepTimes& times, uint64_t sent_bytes);           // every step
   void train(const StepRecord& record, const WireLedger& ledger);  // when due: means over the steps since the last record
   void validation(int64_t step, double loss, const Metric& metric);
@@ -85,14 +89,16 @@ class Metrics {
     StepTimes times;
     uint64_t sent_bytes = 0;
   };
-  void write(const std::string& line);
+  void write(const nlohmann::ordered_json& record);
 
+  std::filesystem::path directory_;
   int rank_;
   int64_t run_steps_, log_every_, tokens_per_step_;
   bool synthetic_;
   std::string rate_;
   int64_t first_step_ = 1;
   std::ofstream file_;
+  std::optional<TensorBoard> board_;
   Interval interval_;
 };
 

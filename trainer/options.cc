@@ -60,6 +60,7 @@ void describe(config::Section& s, EvalOptions& o) {
 void describe(config::Section& s, LogOptions& o) {
   s.integer("every", o.every, {1, INT64_MAX}, "steps between console lines and metrics records");
   s.integer("layers_every", o.layers_every, {0, INT64_MAX}, "steps between records of each layer's compression error; 0: never");
+  s.boolean("tensorboard", o.tensorboard, "write the metrics for TensorBoard too, to tb/");
   s.boolean("trace", o.trace, "write what each thread did when to trace/rank_NNNNN.json, for Perfetto or chrome://tracing");
 }
 

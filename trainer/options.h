@@ -53,6 +53,7 @@ void describe(config::Section& section, EvalOptions& options);
 struct LogOptions {
   int64_t every = 10;
   int64_t layers_every = 100;
+  bool tensorboard = true;
   bool trace = false;
 };
 void describe(config::Section& section, LogOptions& options);

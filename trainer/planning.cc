@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "compressors/plan/cost.h"
 #include "exchange/attach.h"
 #include "exchange/feedback/feedback.h"
 #include "exchange/plan.h"
@@ -79,7 +80,7 @@ std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange, const
   for (exchange::Slot slot = 0; slot < exchange.norms().size(); ++slot) {
     const auto& norms = exchange.norms()[slot];
     const auto& spec = exchange.table().slots()[slot];
-    records.push_back({spec.name, spec.text, {}, std::sqrt(norms.residual)});
+    records.push_back({spec.name, spec.text, spec.elems(), compressors::payload_bytes(spec.traits()), {}, std::sqrt(norms.residual)});
     if (feedback == "ef14") records.back().error = norms.offered > 0 ? std::sqrt(norms.residual / norms.offered) : 0;
   }
   return records;

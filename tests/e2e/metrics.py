@@ -3,6 +3,7 @@ import json
 import math
 import re
 import shutil
+import struct
 
 import thinwire
 
@@ -129,6 +130,79 @@ class Trace(thinwire.Case):
     def test_is_not_written_unless_asked_for(self):
         self.train("parallel.dp=2", "run.steps=1")
         self.assertFalse((self.run_of().path / "trace").exists())
+
+
+class TensorBoard(thinwire.Case):
+    """Read by a reader of our own: TensorBoard is in no Debian."""
+
+    def events(self):
+        """(step, {tag: value}, raw event) of every record of every file; checksums are those of trainer/event_file_test.cc."""
+        found = []
+        for path in sorted((self.run_of().path / "tb").iterdir()):
+            self.assertRegex(path.name, r"^events\.out\.tfevents\.\d{10}\..+\.\d+\.0$")
+            content, at = path.read_bytes(), 0
+            while at < len(content):
+                size, = struct.unpack_from("<Q", content, at)
+                found.append(self.parse(content[at + 12:at + 12 + size]))
+                at += size + 16
+            self.assertEqual(at, len(content))
+        return found
+
+    def fields(self, message):
+        at = 0
+
+        def varint():
+            nonlocal at
+            value = shift = 0
+            while True:
+                byte = message[at]
+                at += 1
+                value |= (byte & 0x7f) << shift
+                shift += 7
+                if byte < 0x80:
+                    return value
+
+        while at < len(message):
+            key = varint()
+            if key & 7 == 0:
+                value = varint()
+            else:
+                size = {1: 8, 5: 4}.get(key & 7) or varint()
+                value = message[at:at + size]
+                at += size
+            yield key >> 3, value
+
+    def parse(self, event):
+        top = dict(self.fields(event))
+        scalars = {}
+        for _, one in self.fields(top.get(5, b"")):
+            value = dict(self.fields(one))
+            if 2 in value:
+                scalars[value[1].decode()], = struct.unpack("<f", value[2])
+        return top.get(2, 0), scalars, top
+
+    def test_holds_what_metrics_jsonl_holds(self):
+        self.train("parallel.dp=2", "log.every=5")
+        events = self.events()
+        self.assertEqual(events[0][2][3], b"brain.Event:2")
+        self.assertIn(b"d_model", events[1][2][5])  # the configuration
+        for record in self.run_of().records("train"):
+            scalars = next(tags for step, tags, _ in events if step == record["step"] and "train/loss" in tags)
+            for tag in ("train/loss", "train/lr", "time/step_s", "speed/tokens_per_s", "comm/wire_bytes_tx", "comm/residual_norm"):
+                self.assertAlmostEqual(scalars[tag] / (record[tag.split("/")[1]] or 1), bool(record[tag.split("/")[1]]), places=6)
+        last = self.run_of().records("eval")[-1]
+        shown = next(tags["eval/val_bpb"] for step, tags, _ in events if step == last["step"] and "eval/val_bpb" in tags)
+        self.assertAlmostEqual(shown / last["val_bpb"], 1, places=6)
+
+    def test_a_resume_says_what_it_replaces(self):
+        self.train("parallel.dp=2", "checkpoint.every=10")
+        shutil.rmtree(self.run_of().checkpoint(20))
+        self.train("parallel.dp=2", "checkpoint.every=10", options=["--resume", "auto"])
+        self.assertEqual([step for step, _, top in self.events() if 7 in top], [11])
+
+    def test_is_not_written_where_it_is_off(self):
+        self.train("run.steps=1", "log.tensorboard=false")
+        self.assertFalse((self.run_of().path / "tb").exists())
 
 
 class Records(thinwire.Case):

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/draw.h"
 #include "base/dtype.h"
 #include "base/hash.h"
@@ -11,6 +12,14 @@
 
 namespace thinwire {
 namespace {
+
+// RFC 3720, B.4, and the check value of the catalogue of CRC algorithms.
+TEST(Crc32c, MatchesThePublishedVectors) {
+  EXPECT_EQ(crc32c(bytes_of("123456789")), 0xe3069283u);
+  EXPECT_EQ(crc32c(bytes_of(std::string(32, '\0'))), 0x8a9136aau);
+  EXPECT_EQ(crc32c(bytes_of(std::string(32, '\xff'))), 0x62a8ab43u);
+  EXPECT_EQ(crc32c({}), 0u);
+}
 
 // Known answers of the Random123 distribution (kat_vectors) for philox4x32-10.
 TEST(Draw, PhiloxMatchesThePublishedVectors) {
