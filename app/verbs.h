@@ -19,6 +19,7 @@ void add_train(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff
 void add_config(CLI::App& app, Action& action);       // config print | docs
 void add_plan(CLI::App& app, Action& action);
+void add_report(CLI::App& app, Action& action);
 void add_version(CLI::App& app, Action& action);
 
 std::string build_description();  // one line

@@ -16,7 +16,9 @@ demo() {
   cat <<END
   the same training with every gradient sent in fp32:
     ${mpirun[*]} build/thinwire train -c configs/quickstart_uncompressed.yaml
-  what its checkpoints hold, and whether every byte is as it was written (the run directory is named above):
+  a page to look at, of one run or of several side by side (the run directory is named above):
+    build/thinwire report RUN...
+  what its checkpoints hold, and whether every byte is as it was written:
     build/thinwire ckpt inspect RUN; build/thinwire ckpt verify RUN
   every setting with its value:
     build/thinwire config print -c configs/quickstart.yaml
