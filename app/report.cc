@@ -24,7 +24,9 @@ int write_report(const ReportArguments& arguments) {
   std::vector<report::RunRecord> runs;
   runs.reserve(arguments.runs.size());
   for (const auto& directory : arguments.runs) runs.push_back(report::read_run(directory));
-  const fs::path out = !arguments.out.empty() ? fs::path(arguments.out) : runs.size() == 1 ? fs::path(arguments.runs[0]) / "report.html" : "report.html";
+  const fs::path out = !arguments.out.empty() ? fs::path(arguments.out)
+                       : runs.size() == 1     ? fs::path(arguments.runs[0]) / "report.html"
+                                              : "report.html";
   trainer::write_text(fs::absolute(out), report::make_page(runs));
   fmt::print("{}\n", out.string());
   return 0;

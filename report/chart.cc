@@ -80,16 +80,17 @@ std::string axes(const ChartOptions& o, const Range& x, const Range& y, const Fr
   for (const double value : y.is_log ? log_ticks(y) : ticks(y.from, y.to, 6)) {
     const double at = frame.y(value);
     svg += fmt::format("<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", kLeft, kWidth - kRight, at, at);
-    svg += fmt::format("<text class=\"tick\" x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" dominant-baseline=\"middle\">{}</text>", kLeft - 8, at,
-                       with_unit(value, o.y_unit));
+    svg += fmt::format("<text class=\"tick\" x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" dominant-baseline=\"middle\">{}</text>", kLeft - 8,
+                       at, with_unit(value, o.y_unit));
   }
   for (const double value : ticks(x.from, x.to, 6)) {
-    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", frame.x(value), kHeight - kBottom + 24,
-                       with_unit(value, o.x_unit));
+    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", frame.x(value),
+                       kHeight - kBottom + 24, with_unit(value, o.x_unit));
   }
-  svg += fmt::format("<line class=\"axis\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/>", kLeft, kWidth - kRight, kHeight - kBottom, kHeight - kBottom);
-  svg += fmt::format("<text class=\"label\" x=\"{:.0f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", (kLeft + kWidth - kRight) / 2, kHeight - 8,
-                     escape(o.x_label));
+  svg += fmt::format("<line class=\"axis\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/>", kLeft, kWidth - kRight, kHeight - kBottom,
+                     kHeight - kBottom);
+  svg += fmt::format("<text class=\"label\" x=\"{:.0f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", (kLeft + kWidth - kRight) / 2,
+                     kHeight - 8, escape(o.x_label));
   svg += fmt::format("<text class=\"label\" x=\"4\" y=\"20\">{}</text>", escape(o.y_label));
   return svg;
 }
@@ -110,8 +111,8 @@ std::string dots(const Series& series, const Frame& frame, const ChartOptions& o
   std::string svg;
   for (const auto& p : series.points) {
     if (!is_drawn(p, o.log_y)) continue;
-    svg += fmt::format("<circle class=\"series-{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"><title>{}: {} at {}</title></circle>", series.colour,
-                       frame.x(p.x), frame.y(p.y), escape(series.name), with_unit(p.y, o.y_unit), with_unit(p.x, o.x_unit));
+    svg += fmt::format("<circle class=\"series-{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"><title>{}: {} at {}</title></circle>",
+                       series.colour, frame.x(p.x), frame.y(p.y), escape(series.name), with_unit(p.y, o.y_unit), with_unit(p.x, o.x_unit));
   }
   return svg;
 }

@@ -15,7 +15,7 @@ struct Series {
   std::string name;
   int colour = 0;
   enum class Style { line, faint, dashed, dotted_points } style = Style::line;  // dotted_points: a dot at each point, with its figures
-  std::vector<ChartPoint> points;                                              // by x
+  std::vector<ChartPoint> points;                                               // by x
 };
 
 enum class Unit { plain, bytes, seconds };
@@ -24,7 +24,7 @@ struct ChartOptions {
   std::string id = {};  // unique on the page
   std::string title = {}, x_label = {}, y_label = {};
   Unit x_unit = Unit::plain, y_unit = Unit::plain;
-  bool log_y = false;             // points that are not positive are left out
+  bool log_y = false;               // points that are not positive are left out
   bool cuts_off_the_start = false;  // the y range is that of what comes after the first 3 % of the x range: losses fall steeply at first
 };
 

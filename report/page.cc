@@ -70,9 +70,9 @@ std::string make_page(const std::vector<RunRecord>& runs) {
   const std::string title = escape(title_of(runs));
   return "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-         title + "</title>\n<style>" + kStyle + colours() + "</style>\n</head>\n<body>\n<h1>" + title + "</h1>\n" + runs_table(runs) + "\n" +
-         loss_charts(runs) + "\n" + time_bars(runs) + "\n" + bytes_chart(runs) + "\n" + layer_tables(runs) + "\n" + differences(runs) + "\n" +
-         event_lists(runs) + "\n</body>\n</html>\n";
+         title + "</title>\n<style>" + kStyle + colours() + "</style>\n</head>\n<body>\n<h1>" + title + "</h1>\n" + runs_table(runs) +
+         "\n" + loss_charts(runs) + "\n" + time_bars(runs) + "\n" + bytes_chart(runs) + "\n" + layer_tables(runs) + "\n" +
+         differences(runs) + "\n" + event_lists(runs) + "\n</body>\n</html>\n";
 }
 
 }  // namespace thinwire::report

@@ -1,4 +1,5 @@
-// A report: one HTML page that needs nothing else, neither network nor scripts; light or dark as the reader's system, from a phone's width up.
+// A report: one HTML page that needs nothing else, neither network nor scripts; light or dark as the reader's system, from a phone's width
+// up.
 #pragma once
 #include <string>
 #include <vector>

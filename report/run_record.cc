@@ -46,8 +46,7 @@ void flatten(const config::Yaml& node, const std::string& key, std::map<std::str
     case config::Yaml::Kind::list:
       for (size_t i = 0; i < node.items.size(); ++i) flatten(*node.items[i], fmt::format("{}[{}]", key, i), into);
       return;
-    default:
-      into[key] = node.text;
+    default: into[key] = node.text;
   }
 }
 
@@ -115,7 +114,8 @@ void read_metrics(const std::string& text, const std::string& source, RunRecord&
   size_t line_number = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    const Json record = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+    const Json record =
+        Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     ++line_number;
     if (record.is_object()) {
       add(record, run);

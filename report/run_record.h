@@ -13,10 +13,10 @@ namespace thinwire::report {
 
 struct TrainPoint {
   int64_t step = 0;
-  double loss = 0;            // nats
-  double trained_s = 0;       // in steps, since the first: pauses between a stop and a resume do not count
-  double sent_bytes = 0;      // by rank 0 since the start of the run
-  double dense_bytes = 0;     // what fp32 all-reduce of as many steps would have sent
+  double loss = 0;         // nats
+  double trained_s = 0;    // in steps, since the first: pauses between a stop and a resume do not count
+  double sent_bytes = 0;   // by rank 0 since the start of the run
+  double dense_bytes = 0;  // what fp32 all-reduce of as many steps would have sent
   double step_s = 0, forward_backward_s = 0, encode_s = 0, wire_s = 0, exposed_comm_s = 0, optimizer_s = 0;  // means since the point before
   double tokens_per_s = 0;
 };
@@ -40,7 +40,7 @@ struct Event {
 };
 
 struct RunRecord {
-  std::string name;  // of the directory
+  std::string name;                          // of the directory
   int64_t world = 0, params = 0, steps = 0;  // steps: that the configuration asks for
   std::string transport, device, version;
   std::map<std::string, std::string> config;  // "optim.lr" -> "0.002"

@@ -25,7 +25,8 @@ std::string setting(const RunRecord& run, const std::string& key) {
 // "sign, updates of 5 steps": how the run exchanged, in a few words.
 std::string exchange_of(const RunRecord& run) {
   const bool local = setting(run, "exchange.schedule") == "local_steps";
-  return setting(run, "compress.codec") + (local ? fmt::format(", updates of {} steps", setting(run, "exchange.every")) : ", gradients of every step");
+  return setting(run, "compress.codec") +
+         (local ? fmt::format(", updates of {} steps", setting(run, "exchange.every")) : ", gradients of every step");
 }
 
 std::string ending_of(const RunRecord& run) {
@@ -97,22 +98,23 @@ std::string layer_row(const LayerLine& layer) {
   const std::string bar = layer.error ? fmt::format("<span class=\"bar\"><span style=\"width:{:.1f}%\"></span></span> {:.1f}%",
                                                     100 * std::clamp(*layer.error, 0.0, 1.0), 100 * *layer.error)
                                       : "";
-  return "<tr>" + cell(escape(layer.name)) + cell(escape(layer.codec)) + figure(layer.elems > 0 ? with_unit(layer.elems, Unit::plain) : "") +
-         figure(known ? human_bytes(layer.payload_bytes) : "") + figure(known ? fmt::format("{:.2f}", 8 * layer.payload_bytes / layer.elems) : "") +
-         figure(bar) + figure(fmt::format("{:.3g}", layer.residual_norm)) + "</tr>";
+  return "<tr>" + cell(escape(layer.name)) + cell(escape(layer.codec)) +
+         figure(layer.elems > 0 ? with_unit(layer.elems, Unit::plain) : "") + figure(known ? human_bytes(layer.payload_bytes) : "") +
+         figure(known ? fmt::format("{:.2f}", 8 * layer.payload_bytes / layer.elems) : "") + figure(bar) +
+         figure(fmt::format("{:.3g}", layer.residual_norm)) + "</tr>";
 }
 
 }  // namespace
 
 std::string runs_table(const std::vector<RunRecord>& runs) {
   std::string html =
-      "<section><h2>Runs</h2><div class=\"wide\"><table class=\"runs\"><thead><tr><th>run</th><th>exchange</th><th>ranks</th><th>steps</th><th>validation</th>"
+      "<section><h2>Runs</h2><div class=\"wide\"><table "
+      "class=\"runs\"><thead><tr><th>run</th><th>exchange</th><th>ranks</th><th>steps</th><th>validation</th>"
       "<th>sent by a rank</th><th>times fewer</th><th>units/s</th><th>time</th><th>state</th></tr></thead><tbody>";
   for (size_t i = 0; i < runs.size(); ++i) {
     const RunRecord& run = runs[i];
     const TrainPoint last = run.train.empty() ? TrainPoint{} : run.train.back();
-    const std::string metric =
-        run.evals.empty() ? "" : fmt::format("{} {:.4f}", escape(run.metric_name), run.evals.back().metric);
+    const std::string metric = run.evals.empty() ? "" : fmt::format("{} {:.4f}", escape(run.metric_name), run.evals.back().metric);
     html += "<tr>" + cell(chip(i) + escape(run.name)) + cell(escape(exchange_of(run))) +
             figure(fmt::format("{} ({}, {})", run.world, escape(run.transport), escape(run.device))) +
             figure(fmt::format("{} of {}", last.step, run.steps)) + figure(metric) + figure(human_bytes(last.sent_bytes)) +
@@ -120,8 +122,10 @@ std::string runs_table(const std::vector<RunRecord>& runs) {
             figure(with_thousands(static_cast<int64_t>(mean_over_steps(run, &TrainPoint::tokens_per_s)))) +
             figure(with_unit(last.trained_s, Unit::seconds)) + cell(escape(ending_of(run))) + "</tr>";
   }
-  return html + "</tbody></table></div><p class=\"note\">“times fewer” is against fp32 all-reduce at every step, start-up and agreements counted in. "
-                "Units are tokens, or images.</p></section>";
+  return html +
+         "</tbody></table></div><p class=\"note\">“times fewer” is against fp32 all-reduce at every step, start-up and agreements counted "
+         "in. "
+         "Units are tokens, or images.</p></section>";
 }
 
 std::string loss_charts(const std::vector<RunRecord>& runs) {
@@ -137,16 +141,22 @@ std::string loss_charts(const std::vector<RunRecord>& runs) {
   };
   std::string html = "<section><h2>Loss</h2><div class=\"tabs\">";
   for (const auto& a : kAgainst) {
-    html += fmt::format("<input type=\"radio\" name=\"against\" id=\"against-{0}\"{2}><label for=\"against-{0}\">against {1}</label>", a.id, a.name,
-                        &a == kAgainst ? " checked" : "");
+    html += fmt::format("<input type=\"radio\" name=\"against\" id=\"against-{0}\"{2}><label for=\"against-{0}\">against {1}</label>", a.id,
+                        a.name, &a == kAgainst ? " checked" : "");
   }
   html += legend(runs);
   for (const auto& a : kAgainst) {
-    const ChartOptions options{.id = fmt::format("loss-{}", a.id), .title = fmt::format("loss against {}", a.name), .x_label = a.label,
-                               .y_label = "loss, nats", .x_unit = a.unit, .cuts_off_the_start = true};
+    const ChartOptions options{.id = fmt::format("loss-{}", a.id),
+                               .title = fmt::format("loss against {}", a.name),
+                               .x_label = a.label,
+                               .y_label = "loss, nats",
+                               .x_unit = a.unit,
+                               .cuts_off_the_start = true};
     html += fmt::format("<figure class=\"tab\" id=\"tab-{}\">{}</figure>", a.id, line_chart(options, loss_series(runs, a.x_of)));
   }
-  return html + "</div><p class=\"note\">Thin: training loss, mean over ranks. Dots: validation. The first steps may lie above the frame.</p></section>";
+  return html +
+         "</div><p class=\"note\">Thin: training loss, mean over ranks. Dots: validation. The first steps may lie above the "
+         "frame.</p></section>";
 }
 
 std::string time_bars(const std::vector<RunRecord>& runs) {
@@ -155,14 +165,15 @@ std::string time_bars(const std::vector<RunRecord>& runs) {
   std::string html = "<section><h2>Where a step's time went</h2>";
   for (size_t i = 0; i < runs.size() && longest > 0; ++i) {
     const auto parts = parts_of_step(runs[i]);
-    html += fmt::format("<p class=\"bar-name\">{}{} <span class=\"figure\">{}</span></p><div class=\"stack\">", chip(i), escape(runs[i].name),
-                        with_unit(mean_over_steps(runs[i], &TrainPoint::step_s), Unit::seconds));
+    html += fmt::format("<p class=\"bar-name\">{}{} <span class=\"figure\">{}</span></p><div class=\"stack\">", chip(i),
+                        escape(runs[i].name), with_unit(mean_over_steps(runs[i], &TrainPoint::step_s), Unit::seconds));
     for (const auto& part : parts) {
-      html += fmt::format("<span class=\"{}\" style=\"width:{:.2f}%\" title=\"{}: {}\"></span>", part.style, 100 * part.seconds / longest, part.name,
-                          with_unit(part.seconds, Unit::seconds));
+      html += fmt::format("<span class=\"{}\" style=\"width:{:.2f}%\" title=\"{}: {}\"></span>", part.style, 100 * part.seconds / longest,
+                          part.name, with_unit(part.seconds, Unit::seconds));
     }
     html += "</div><p class=\"note\">";
-    for (const auto& part : parts) html += fmt::format("<span class=\"key {}\"></span>{} {} ", part.style, part.name, with_unit(part.seconds, Unit::seconds));
+    for (const auto& part : parts)
+      html += fmt::format("<span class=\"key {}\"></span>{} {} ", part.style, part.name, with_unit(part.seconds, Unit::seconds));
     html += fmt::format("· beside it, on other threads: encoding {}, the wire {}</p>",
                         with_unit(mean_over_steps(runs[i], &TrainPoint::encode_s), Unit::seconds),
                         with_unit(mean_over_steps(runs[i], &TrainPoint::wire_s), Unit::seconds));
@@ -183,9 +194,11 @@ std::string bytes_chart(const std::vector<RunRecord>& runs) {
     series.push_back(std::move(sent));
     series.push_back(std::move(dense));
   }
-  const ChartOptions options{.id = "sent", .title = "bytes sent by a rank", .x_label = "steps", .y_label = "sent by a rank", .y_unit = Unit::bytes, .log_y = true};
+  const ChartOptions options{
+      .id = "sent", .title = "bytes sent by a rank", .x_label = "steps", .y_label = "sent by a rank", .y_unit = Unit::bytes, .log_y = true};
   return "<section><h2>Bytes</h2>" + legend(runs) + "<figure>" + line_chart(options, series) +
-         "</figure><p class=\"note\">Since the start of the run, on a logarithmic scale. Dashed: fp32 all-reduce at every step.</p></section>";
+         "</figure><p class=\"note\">Since the start of the run, on a logarithmic scale. Dashed: fp32 all-reduce at every "
+         "step.</p></section>";
 }
 
 std::string layer_tables(const std::vector<RunRecord>& runs) {
@@ -193,14 +206,17 @@ std::string layer_tables(const std::vector<RunRecord>& runs) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const RunRecord& run = runs[i];
     if (run.layers.empty()) continue;
-    html += fmt::format("<details{}><summary>{}{}, the round of step {}</summary><div class=\"wide\"><table><thead><tr><th>layer</th><th>codec</th>"
-                        "<th>numbers</th><th>payload</th><th>bits each</th><th>error</th><th>residual</th></tr></thead><tbody>",
-                        runs.size() == 1 ? " open" : "", chip(i), escape(run.name), run.layers_step);
+    html += fmt::format(
+        "<details{}><summary>{}{}, the round of step {}</summary><div class=\"wide\"><table><thead><tr><th>layer</th><th>codec</th>"
+        "<th>numbers</th><th>payload</th><th>bits each</th><th>error</th><th>residual</th></tr></thead><tbody>",
+        runs.size() == 1 ? " open" : "", chip(i), escape(run.name), run.layers_step);
     for (const auto& layer : run.layers) html += layer_row(layer);
     html += "</tbody></table></div></details>";
   }
-  return html + "<p class=\"note\">Error: what rank 0's codec left out, |a − decoded| / |a|; known under ef14 alone. Residual: the norm of what error feedback "
-                "keeps for the next round.</p></section>";
+  return html +
+         "<p class=\"note\">Error: what rank 0's codec left out, |a − decoded| / |a|; known under ef14 alone. Residual: the norm of what "
+         "error feedback "
+         "keeps for the next round.</p></section>";
 }
 
 std::string differences(const std::vector<RunRecord>& runs) {
@@ -219,7 +235,8 @@ std::string differences(const std::vector<RunRecord>& runs) {
     }
     if (values.size() > 1 || runs.size() == 1) rows += "<tr>" + cell("<code>" + escape(key) + "</code>") + cells + "</tr>";
   }
-  const std::string table = "<div class=\"wide\"><table><thead><tr><th>key</th>" + head + "</tr></thead><tbody>" + rows + "</tbody></table></div>";
+  const std::string table =
+      "<div class=\"wide\"><table><thead><tr><th>key</th>" + head + "</tr></thead><tbody>" + rows + "</tbody></table></div>";
   if (runs.size() == 1) return "<section><h2>Configuration</h2><details><summary>every key</summary>" + table + "</details></section>";
   return "<section><h2>What was configured differently</h2>" + table + "</section>";
 }

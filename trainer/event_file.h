@@ -20,8 +20,8 @@ struct Scalar {
 
 class EventFile {
  public:
-  // Makes <directory>/events.out.tfevents.<seconds>.<host>.<process>.0. Error where it cannot. `first_step` above 1: the run was resumed, and
-  // TensorBoard drops what an earlier file says of that step and later ones.
+  // Makes <directory>/events.out.tfevents.<seconds>.<host>.<process>.0. Error where it cannot. `first_step` above 1: the run was resumed,
+  // and TensorBoard drops what an earlier file says of that step and later ones.
   EventFile(const std::filesystem::path& directory, double wall_time_s, int64_t first_step);
 
   void scalars(double wall_time_s, int64_t step, std::span<const Scalar> scalars);

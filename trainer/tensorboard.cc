@@ -15,13 +15,13 @@ struct Shown {
 };
 // Of train and eval records. The tag is <group>/<key>.
 constexpr Shown kShown[] = {
-    {"loss", "train"},          {"grad_norm", "train"},          {"lr", "train"},
-    {"val_loss", "eval"},       {"val_bpb", "eval"},             {"val_accuracy", "eval"},
-    {"tokens_per_s", "speed"},  {"step_s", "time"},              {"forward_backward_s", "time"},
-    {"encode_s", "time"},       {"wire_s", "time"},              {"exposed_comm_s", "time"},
-    {"optimizer_s", "time"},    {"wire_bytes_tx", "comm"},       {"wire_bytes_rx", "comm"},
-    {"ratio", "comm"},          {"ratio_total", "comm"},         {"wire_bytes_tx_total", "comm"},
-    {"residual_norm", "comm"},  {"mem_bytes", "memory"},
+    {"loss", "train"},         {"grad_norm", "train"},    {"lr", "train"},
+    {"val_loss", "eval"},      {"val_bpb", "eval"},       {"val_accuracy", "eval"},
+    {"tokens_per_s", "speed"}, {"step_s", "time"},        {"forward_backward_s", "time"},
+    {"encode_s", "time"},      {"wire_s", "time"},        {"exposed_comm_s", "time"},
+    {"optimizer_s", "time"},   {"wire_bytes_tx", "comm"}, {"wire_bytes_rx", "comm"},
+    {"ratio", "comm"},         {"ratio_total", "comm"},   {"wire_bytes_tx_total", "comm"},
+    {"residual_norm", "comm"}, {"mem_bytes", "memory"},
 };
 
 struct Named {

@@ -38,14 +38,15 @@ TEST(Page, SaysWhatARunCost) {
   EXPECT_NE(page.find("val_bpb 2.7500"), std::string::npos);
   EXPECT_NE(page.find(">25.0<"), std::string::npos);  // 25000 / 1000
   EXPECT_NE(page.find("sign, updates of 5 steps"), std::string::npos);
-  EXPECT_NE(page.find(">1.50<"), std::string::npos);   // bits each: 8 * 12 / 64
-  EXPECT_NE(page.find("> 25.0%<"), std::string::npos);  // error
+  EXPECT_NE(page.find(">1.50<"), std::string::npos);         // bits each: 8 * 12 / 64
+  EXPECT_NE(page.find("> 25.0%<"), std::string::npos);       // error
   EXPECT_NE(page.find("the rest 20ms"), std::string::npos);  // 0.4 - 0.3 - 0.05 - 0.03
 }
 
 TEST(Page, NeedsNoNetworkAndNoScript) {
   const std::string page = make_page({run("one"), run("two")});
-  for (const char* word : {"<script", "http:", "https:", "src=", "@import", "url(//"}) EXPECT_EQ(page.find(word), std::string::npos) << word;
+  for (const char* word : {"<script", "http:", "https:", "src=", "@import", "url(//"})
+    EXPECT_EQ(page.find(word), std::string::npos) << word;
 }
 
 TEST(Page, TextFromFilesIsEscaped) {

@@ -40,8 +40,7 @@ class EventFiles : public testing::Test {
 
 // Both records were computed apart from this code, from the format.
 constexpr const char* kVersionRecord = "1800000000000000a37f4b220900000040fc54d9411a0d627261696e2e4576656e743a32eced8f9d";
-constexpr const char* kScalarRecord =
-    "200000000000000029eda9500900000040fc54d94110012a130a110a0a747261696e2f6c6f737315000020402fffcccc";
+constexpr const char* kScalarRecord = "200000000000000029eda9500900000040fc54d94110012a130a110a0a747261696e2f6c6f737315000020402fffcccc";
 
 TEST_F(EventFiles, AreTheBytesOfTheFormat) {
   EventFile file(directory_, kTime_s, 1);
