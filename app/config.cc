@@ -43,14 +43,17 @@ void add_config(CLI::App& app, Action& action) {
       return 0;
     };
   });
-  verb->add_subcommand("docs", "every key with type, default and meaning, as Markdown")->callback([&action] {
-    action = [] {
-      trainer::Options options;
-      const auto root = config::describe_root(options);
-      std::fputs(config::docs(root).c_str(), stdout);
-      return 0;
-    };
-  });
+  const auto add_table = [&](const char* name, const char* help, std::string (*write)(const config::Section&)) {
+    verb->add_subcommand(name, help)->callback([write, &action] {
+      action = [write] {
+        trainer::Options options;
+        std::fputs(write(config::describe_root(options)).c_str(), stdout);
+        return 0;
+      };
+    });
+  };
+  add_table("docs", "every key with type, default and meaning, as Markdown", config::docs);
+  add_table("schema", "the same as a JSON Schema, for editors and checkers of YAML", config::json_schema);
 }
 
 }  // namespace thinwire::app

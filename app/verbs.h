@@ -17,7 +17,7 @@ void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of
 
 void add_train(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff
-void add_config(CLI::App& app, Action& action);       // config print | docs
+void add_config(CLI::App& app, Action& action);       // config print | docs | schema
 void add_plan(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_version(CLI::App& app, Action& action);

@@ -27,8 +27,9 @@ Source read_file(const std::filesystem::path& path);  // "-" is standard input; 
 // section that had no error. An empty source or section changes nothing.
 void load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets);
 
-std::string print(const Section& root);                           // YAML that load() turns into the same values
-std::string docs(const Section& root);                            // Markdown table: key, type, default (the current value), meaning
+std::string print(const Section& root);        // YAML that load() turns into the same values
+std::string docs(const Section& root);         // Markdown table: key, type, default (the current value), meaning
+std::string json_schema(const Section& root);  // draft 07, for editors and checkers of YAML; the rules over several keys are not in it
 std::map<std::string, std::string> flatten(const Section& root);  // "optim.lr" -> "0.002"; list elements as "compress.rules[0].match"
 
 template <class T>

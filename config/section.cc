@@ -31,9 +31,25 @@ Error assign_in_range(T& value, const std::optional<T>& parsed, const Range<T>& 
   return std::nullopt;
 }
 
-Field scalar(std::string name, std::string help, std::string type, std::function<Error(const std::string&)> parse,
+template <class T>
+Form plain(Form::Kind kind, const Range<T>& range) {
+  Form form{.kind = kind};
+  if (range.low != std::numeric_limits<T>::lowest()) form.low = static_cast<double>(range.low);
+  if (range.high != std::numeric_limits<T>::max()) form.high = static_cast<double>(range.high);
+  return form;
+}
+
+Form quantity(std::vector<std::string> units) { return {.kind = Form::Kind::quantity, .words = std::move(units)}; }
+
+Form or_auto(Form form) {
+  form.or_auto = true;
+  return form;
+}
+
+Field scalar(std::string name, std::string help, std::string type, Form form, std::function<Error(const std::string&)> parse,
              std::function<std::string()> print) {
   Field field;
+  field.form = std::move(form);
   field.name = std::move(name);
   field.help = std::move(help);
   field.type = std::move(type);
@@ -47,20 +63,20 @@ Field scalar(std::string name, std::string help, std::string type, std::function
 
 // A number with a unit: `parse` and `print` from config/values.h.
 template <class T, class Parse, class Print>
-Field number(std::string name, std::string help, const std::string& type, T& value, Range<T> range, const char* not_what, Parse parse,
-             Print print) {
+Field number(std::string name, std::string help, const std::string& type, Form form, T& value, Range<T> range, const char* not_what,
+             Parse parse, Print print) {
   return scalar(
-      std::move(name), std::move(help), type + range_text(range, print),
+      std::move(name), std::move(help), type + range_text(range, print), std::move(form),
       [&value, range, not_what, parse](const std::string& text) { return assign_in_range(value, parse(text), range, not_what); },
       [&value, print] { return print(value); });
 }
 
 // As number(), or `auto`.
 template <class T, class Parse, class Print>
-Field number_or_auto(std::string name, std::string help, const std::string& what, std::optional<T>& value, Range<T> range, Parse parse,
-                     Print print) {
+Field number_or_auto(std::string name, std::string help, const std::string& what, Form form, std::optional<T>& value, Range<T> range,
+                     Parse parse, Print print) {
   return scalar(
-      std::move(name), std::move(help), "auto or " + what + range_text(range, print),
+      std::move(name), std::move(help), "auto or " + what + range_text(range, print), or_auto(std::move(form)),
       [&value, range, parse, what](const std::string& text) -> Error {
         if (text == "auto") {
           value.reset();
@@ -85,7 +101,7 @@ void Section::add(Field field) {
 
 void Section::boolean(std::string name, bool& value, std::string help) {
   add(scalar(
-      std::move(name), std::move(help), "true or false",
+      std::move(name), std::move(help), "true or false", Form{.kind = Form::Kind::boolean},
       [&value](const std::string& text) -> Error {
         if (text != "true" && text != "false") return "neither true nor false";
         value = text == "true";
@@ -95,38 +111,42 @@ void Section::boolean(std::string name, bool& value, std::string help) {
 }
 
 void Section::integer(std::string name, int64_t& value, Range<int64_t> range, std::string help) {
-  add(number(std::move(name), std::move(help), "integer", value, range, "not an integer", parse_integer, print_integer));
+  add(number(std::move(name), std::move(help), "integer", plain(Form::Kind::integer, range), value, range, "not an integer", parse_integer,
+             print_integer));
 }
 
 void Section::integer_or_auto(std::string name, std::optional<int64_t>& value, Range<int64_t> range, std::string help) {
-  add(number_or_auto(std::move(name), std::move(help), "integer", value, range, parse_integer, print_integer));
+  add(number_or_auto(std::move(name), std::move(help), "integer", plain(Form::Kind::integer, range), value, range, parse_integer,
+                     print_integer));
 }
 
 void Section::real(std::string name, double& value, Range<double> range, std::string help) {
-  add(number(std::move(name), std::move(help), "number", value, range, "not a number", parse_real, print_real));
+  add(number(std::move(name), std::move(help), "number", plain(Form::Kind::number, range), value, range, "not a number", parse_real,
+             print_real));
 }
 
 void Section::real_or_auto(std::string name, std::optional<double>& value, Range<double> range, std::string help) {
-  add(number_or_auto(std::move(name), std::move(help), "number", value, range, parse_real, print_real));
+  add(number_or_auto(std::move(name), std::move(help), "number", plain(Form::Kind::number, range), value, range, parse_real, print_real));
 }
 
 void Section::fraction(std::string name, double& value, Range<double> range, std::string help) {
-  add(number(std::move(name), std::move(help), "fraction (5% or 0.05)", value, range, "not a fraction", parse_fraction, print_fraction));
+  add(number(std::move(name), std::move(help), "fraction (5% or 0.05)", quantity({"%"}), value, range, "not a fraction", parse_fraction,
+             print_fraction));
 }
 
 void Section::bytes(std::string name, int64_t& value, Range<int64_t> range, std::string help) {
-  add(number(std::move(name), std::move(help), "bytes (4MB, 4MiB or 4000000)", value, range, "not a whole number of bytes", parse_bytes,
-             print_bytes));
+  add(number(std::move(name), std::move(help), "bytes (4MB, 4MiB or 4000000)", quantity({"B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB"}),
+             value, range, "not a whole number of bytes", parse_bytes, print_bytes));
 }
 
 void Section::seconds(std::string name, double& value, Range<double> range, std::string help) {
-  add(number(std::move(name), std::move(help), "seconds (500ms, 60s, 5m, 1h or 60)", value, range, "not a time", parse_seconds,
-             print_seconds));
+  add(number(std::move(name), std::move(help), "seconds (500ms, 60s, 5m, 1h or 60)", quantity({"ms", "s", "m", "h"}), value, range,
+             "not a time", parse_seconds, print_seconds));
 }
 
 void Section::amount(std::string name, Amount& value, std::string help) {
   add(scalar(
-      std::move(name), std::move(help), "part of the run (10%, 200steps, 200 or 1e9tok), from 0 to 100%",
+      std::move(name), std::move(help), "part of the run (10%, 200steps, 200 or 1e9tok), from 0 to 100%", quantity({"%", "steps", "tok"}),
       [&value](const std::string& text) -> Error {
         const auto parsed = parse_amount(text);
         if (!parsed) return "not a part of the run";
@@ -138,7 +158,7 @@ void Section::amount(std::string name, Amount& value, std::string help) {
 
 void Section::text(std::string name, std::string& value, std::string help) {
   Field field = scalar(
-      std::move(name), std::move(help), "text",
+      std::move(name), std::move(help), "text", Form{.kind = Form::Kind::text},
       [&value](const std::string& text) -> Error {
         value = text;
         return std::nullopt;
@@ -164,8 +184,9 @@ void Section::texts(std::string name, std::vector<std::string>& value, std::stri
 
 void Section::choice(std::string name, std::string& value, std::vector<std::string> allowed, std::string help) {
   std::string type = "one of " + join(allowed, " | ");
+  Form form{.kind = Form::Kind::choice, .words = allowed};
   add(scalar(
-      std::move(name), std::move(help), std::move(type),
+      std::move(name), std::move(help), std::move(type), std::move(form),
       [&value, allowed = std::move(allowed)](const std::string& text) -> Error {
         if (std::ranges::find(allowed, text) == allowed.end()) return "no such choice" + did_you_mean(text, allowed);
         value = text;
@@ -179,6 +200,7 @@ void Section::reals(std::string name, std::vector<double>& value, size_t count, 
   field.name = std::move(name);
   field.help = std::move(help);
   field.type = fmt::format("list of {} numbers{}", count, range_text(range, print_real));
+  field.form = plain(Form::Kind::number, range);
   field.is_list = true;
   field.parse = [&value, count, range](const std::vector<std::string>& texts) -> Error {
     if (texts.size() != count) return fmt::format("{} given", texts.size());

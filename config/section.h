@@ -6,8 +6,8 @@
 //     s.integer("chunk", o.chunk, {2, 4096}, "elements among which the largest are chosen");
 //   }
 //
-// From this one table come strict parsing, `config print`, `config docs` and the list of keys for "did you mean". The struct's member
-// initialisers are the defaults. A Section keeps references into the struct: the struct must outlive it and must not move.
+// From this one table come strict parsing, `config print`, `config docs`, `config schema` and the list of keys for "did you mean". The
+// struct's member initialisers are the defaults. A Section keeps references into the struct: the struct must outlive it and must not move.
 //
 // Threads: one thread at a time. A key named twice in one section, or with a dot in it, is a broken invariant (base/check.h).
 #pragma once
@@ -39,10 +39,20 @@ struct Amount {
 
 class Section;
 
+// What a machine can be told of a value (config schema); `Field::type` says it in words.
+struct Form {
+  enum class Kind { boolean, integer, number, quantity, text, choice };  // quantity: a number, or a text that ends with a unit
+  Kind kind = Kind::text;
+  std::optional<double> low = {}, high = {};  // of plain numbers
+  std::vector<std::string> words = {};        // the choices, or the units
+  bool or_auto = false;
+};
+
 // One key: a scalar (or flow list) with text conversions, a nested section, or a list of sections.
 struct Field {
   std::string name, help;
   std::string type;  // for messages and docs: "integer >= 1", "one of a | b"
+  Form form;         // of a scalar, or of each element of a flow list
   std::function<std::optional<std::string>(const std::vector<std::string>&)> parse;  // scalar texts in, error text out; sets the struct
   std::function<std::vector<std::string>()> print;                                   // round-trips through parse
   bool is_list = false;                                                              // print and parse a flow list of scalars
