@@ -29,7 +29,7 @@ void point_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedu
           "parameters are contiguous fp32 leaves");
     const auto place = schedule.gradient(slot);
     check(place.size() == static_cast<size_t>(parameter.numel()), "the slot has the parameter's size");
-    parameter.mutable_grad() = at::from_blob(place.data(), parameter.sizes(), at::kFloat);
+    parameter.mutable_grad() = tensor_over(place, parameter.device()).view(parameter.sizes());
   }
 }
 
@@ -38,6 +38,11 @@ void hook_gradients(const std::vector<at::Tensor>& parameters, Schedule& schedul
     const at::Tensor& parameter = parameters[slot];
     torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<ReadyHook>(schedule, armed, slot));
   }
+}
+
+at::Tensor tensor_over(std::span<const float> numbers, const at::Device& device) {
+  return at::from_blob(const_cast<float*>(numbers.data()), {static_cast<int64_t>(numbers.size())},
+                       at::TensorOptions(at::kFloat).device(device));
 }
 
 RowsCols rows_cols(const at::Tensor& parameter) {

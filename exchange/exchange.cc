@@ -1,36 +1,21 @@
 #include "exchange/exchange.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <map>
 #include <numeric>
 
 #include "base/trace.h"
-#include "compressors/dense_kernels.h"
 #include "exchange/rounds/bucket_round.h"
 
 namespace thinwire::exchange {
 
-namespace {
-
-// Copies every piece of `from` that `to` has under the same name.
-void carry_over(const std::vector<StatePiece>& from, const std::vector<StatePiece>& to) {
-  std::map<std::string, std::span<std::byte>> saved;
-  for (const StatePiece& piece : from) saved[piece.name] = piece.memory;
-  for (const StatePiece& piece : to) {
-    const auto it = saved.find(piece.name);
-    if (it == saved.end()) continue;
-    check(it->second.size() == piece.memory.size(), "a slot's state keeps its size");
-    if (!piece.memory.empty()) std::memcpy(piece.memory.data(), it->second.data(), piece.memory.size());
-  }
-}
-
-}  // namespace
-
 Exchange::Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions& feedback, bool overlap, uint64_t seed,
-                   const std::vector<int>& node_of_rank)
-    : driver_(driver), feedback_options_(feedback), seed_(seed), overlap_(overlap) {
+                   const std::vector<int>& node_of_rank, Residence& residence)
+    : driver_(driver),
+      feedback_options_(feedback),
+      seed_(seed),
+      overlap_(overlap),
+      residence_(residence),
+      placement_(residence, driver.bulk_lanes()) {
   std::vector<int> each_on_its_own(static_cast<size_t>(driver.size()));
   std::iota(each_on_its_own.begin(), each_on_its_own.end(), 0);
   nodes_ = std::make_unique<Nodes>(node_of_rank.empty() ? each_on_its_own : node_of_rank, driver.rank());
@@ -39,25 +24,42 @@ Exchange::Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions&
 
 Exchange::~Exchange() {
   for (auto& task : tasks_) driver_.settle(task);  // they refer to our memory
+  placement_.drain();                              // likewise
 }
 
 void Exchange::lay_out(SlotTable table) {
   tasks_.clear();
   rounds_.clear();
   table_ = std::make_unique<SlotTable>(std::move(table));
-  if (nodes_->leads() && loses_anything(*table_)) feedback_ = make_error_feedback(feedback_options_, *table_, seed_);
-  values_.assign(table_->total_elems(), 0.0f);
+  values_ = Array();  // first, as there may not be room for both
+  values_ = Array(residence_, table_->total_elems());
   ready_.assign(table_->slots().size(), false);
   missing_.assign(table_->buckets().size(), 0);
   norms_.resize(table_->slots().size());
   measured_.resize(table_->slots().size());
+  squares_.resize(table_->slots().size());
   open_.assign(table_->num_fragments(), {});
   const auto fp32 = std::dynamic_pointer_cast<const compressors::Codec>(compressors::CodecChoice().make());
+  placement_.lay_out(*table_, *fp32, why_all_through_host());
   for (uint32_t b = 0; b < table_->buckets().size(); ++b) {
-    rounds_.push_back(std::make_unique<BucketRound>(*table_, b, *nodes_, fp32, seed_));
+    rounds_.push_back(
+        std::make_unique<BucketRound>(*table_, b, *nodes_, fp32, seed_, placement_.make_courier(b, seed_), placement_.home_of(b)));
     tasks_.emplace_back("exchange of bucket " + std::to_string(b), [this, b](comm::Wire& wire) { run_bucket(wire, b); });
     open_[table_->buckets()[b].fragment].buckets.push_back(b);
   }
+  if (nodes_->leads() && loses_anything(*table_)) keep_feedback();
+}
+
+void Exchange::keep_feedback() {
+  feedback_ =
+      make_error_feedback(feedback_options_, *table_, seed_, [this](uint32_t bucket) -> Residence& { return placement_.home_of(bucket); });
+}
+
+std::string Exchange::why_all_through_host() const {
+  if (!nodes_->flat()) return "ranks of a host add up first";
+  if (works_on_devices(feedback_options_)) return "";
+  const std::string state = feedback_options_.name == "ef14" ? " of state " + feedback_options_.state : "";
+  return "error feedback " + feedback_options_.name + state + " works there";
 }
 
 bool Exchange::any_open() const {
@@ -92,7 +94,8 @@ void Exchange::ready(Slot slot) {
   check(round.is_open, "ready() is called within a round");
   check(!ready_[slot], "a slot is ready once per round");
   ready_[slot] = true;
-  --missing_[table_->bucket_of(slot)];
+  const uint32_t bucket = table_->bucket_of(slot);
+  if (--missing_[bucket] == 0) placement_.computed(bucket);
   if (overlap_) post_full_buckets(round);
 }
 
@@ -106,35 +109,49 @@ void Exchange::post_full_buckets(OpenRound& round) {
 
 void Exchange::run_bucket(comm::Wire& wire, uint32_t index) {
   const Bucket& bucket = table_->buckets()[index];
-  const RoundInfo& info = open_[bucket.fragment].info;
-  const auto values = std::span(values_).subspan(bucket.begin, bucket.elems);
-  if (residence_ != nullptr) residence_->fetch_gradients(bucket.begin, values);
-  if (samples_) {
-    for (size_t i = 0; i < values.size(); ++i) sampled_[bucket.begin + i] += info.scale * values[i];
-  }
-  const bool measures = measures_ && !info.dense;
-  for (const Slot slot : bucket.slots) measured_[slot] = norms_[slot];
-  if (measures) note_inputs(bucket, info.scale);
-  rounds_[index]->run(wire, info, values, feedback_.get());
-  if (residence_ != nullptr) residence_->store_gradients(bucket.begin, values);
-  if (measures) note_residual(bucket);
+  const auto values = flat().subspan(bucket.begin, bucket.elems);
+  run_round(wire, index, placement_.bring(index, values));
+  placement_.put_back(index, values);
 }
 
-void Exchange::note_inputs(const Bucket& bucket, float scale) {
+void Exchange::run_round(comm::Wire& wire, uint32_t index, std::span<float> values) {
+  const Bucket& bucket = table_->buckets()[index];
+  const RoundInfo& info = open_[bucket.fragment].info;
+  if (samples_) note_samples(index, info.scale, values);
+  const bool measures = measures_ && !info.dense;
+  for (const Slot slot : bucket.slots) measured_[slot] = norms_[slot];
+  if (measures) note_inputs(index, info.scale, values);
+  rounds_[index]->run(wire, info, values, feedback_.get());
+  if (measures) note_residual(index);
+}
+
+void Exchange::note_samples(uint32_t index, float scale, std::span<const float> values) {
+  std::vector<float> copy;
+  float* const sums = sampled_.data() + table_->buckets()[index].begin;
+  values = placement_.read(index, values, copy);
+  for (size_t i = 0; i < values.size(); ++i) sums[i] += scale * values[i];
+}
+
+void Exchange::note_inputs(uint32_t index, float scale, std::span<const float> values) {
+  const Bucket& bucket = table_->buckets()[index];
   const float decay = feedback_ ? feedback_->decay() : 0;
   for (const Slot slot : bucket.slots) {
     std::vector<float> unpacked;
-    const auto x = values(slot), e = feedback_ ? feedback_->residual(slot, unpacked) : std::span<float>();
-    const auto [input, offered] = squares_of({.x = x.data(), .scale = scale, .residual = e.data(), .decay = decay}, x.size());
-    measured_[slot] = {offered, 0, std::max(norms_[slot].largest_input, input)};
+    const auto x = values.subspan(table_->offset(slot) - bucket.begin, table_->slots()[slot].elems());
+    const auto e = feedback_ ? feedback_->residual(slot, unpacked) : std::span<float>();
+    rounds_[index]->courier().measure({.x = x.data(), .scale = scale, .residual = e.data(), .decay = decay}, x.size(), squares_[slot]);
   }
 }
 
-void Exchange::note_residual(const Bucket& bucket) {
-  if (!feedback_) return;
-  std::vector<float> unpacked;
-  for (const Slot slot : bucket.slots)
-    measured_[slot].residual = compressors::dense_kernels::square_sum(feedback_->residual(slot, unpacked));
+void Exchange::note_residual(uint32_t index) {
+  const Bucket& bucket = table_->buckets()[index];
+  Courier& courier = rounds_[index]->courier();
+  for (const Slot slot : bucket.slots) {
+    std::vector<float> unpacked;
+    measured_[slot] = {squares_[slot].offered, 0, std::max(norms_[slot].largest_input, squares_[slot].input)};
+    if (feedback_) courier.measure(feedback_->residual(slot, unpacked), measured_[slot].residual);
+  }
+  courier.settle();
 }
 
 void Exchange::join(OpenRound& round) {
@@ -176,82 +193,14 @@ void Exchange::finish(uint32_t fragment) {
   round.is_open = false;
 }
 
-double Exchange::residual_norm() {
-  double squares = 0;
-  for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
-    if (!is_open(table_->slots()[slot].fragment)) squares += compressors::dense_kernels::square_sum(residual(slot));
-  }
-  return std::sqrt(squares);
-}
-
 void Exchange::sample(bool on, uint64_t rounds) {
   check(!any_open(), "sampling is switched between rounds");
-  if (on) sampled_.assign(values_.size(), 0.0f);
+  if (on) sampled_.assign(table_->total_elems(), 0.0f);
   rounds_sampled_ = on ? rounds : 0;
   if (!on) std::vector<float>().swap(sampled_);
   samples_ = on;
 }
 
-std::vector<StatePiece> Exchange::state() {
-  std::vector<StatePiece> pieces;
-  if (feedback_) {
-    for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
-      for (StatePiece& piece : feedback_->state(slot)) pieces.push_back(std::move(piece));
-    }
-  }
-  for (const auto& round : rounds_) {
-    if (!nodes_->leads()) break;
-    for (StatePiece& piece : round->state(feedback_ != nullptr)) pieces.push_back(std::move(piece));
-  }
-  if (!nodes_->flat()) {
-    for (StatePiece& piece : pieces) piece.same_on_all_ranks = false;  // those that lead no node have none
-  }
-  for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
-    const SlotSpec& spec = table_->slots()[slot];
-    if (samples_) {
-      const auto sum = std::span(sampled_).subspan(table_->offset(slot), spec.elems());
-      pieces.push_back({.name = "sampled/" + spec.name, .slot = slot, .memory = std::as_writable_bytes(sum)});
-    }
-    if (!measures_) continue;
-    for (auto& [what, norms] : {std::pair("norms/", &norms_[slot]), std::pair("measured/", &measured_[slot])}) {
-      pieces.push_back({.name = what + spec.name,
-                        .slot = slot,
-                        .slot_shaped = false,
-                        .dtype = DType::f64,
-                        .memory = std::as_writable_bytes(std::span(norms, 1))});
-    }
-  }
-  return pieces;
-}
-
 int Exchange::senders() const { return nodes_->num_leaders(); }
-
-void Exchange::rebuild(SlotTable table) {
-  check(!any_open() && !samples_, "a plan changes between rounds");
-  check(table.slots().size() == table_->slots().size(), "a plan is of the same slots");
-  // The mean lacks what an owner owes: as much as if its own numbers had been short of N times that.
-  if (feedback_) {
-    for (const auto& round : rounds_) {
-      const auto [begin, mean] = round->owed();
-      std::vector<float> owed(mean.begin(), mean.end());
-      for (float& x : owed) x *= static_cast<float>(nodes_->num_leaders());
-      feedback_->take_back(begin, owed);
-    }
-  }
-  const auto old_table = std::move(table_);
-  const auto old_feedback = std::move(feedback_);
-  const auto old_rounds = std::move(rounds_);
-  lay_out(std::move(table));
-  // A plan that loses nothing sends what is left over from the one before.
-  if (old_feedback && !feedback_) feedback_ = make_error_feedback(feedback_options_, *table_, seed_);
-  for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
-    const SlotSpec &before = old_table->slots()[slot], &now = table_->slots()[slot];
-    check(before.name == now.name && before.elems() == now.elems(), "a plan is of the same slots");
-    if (old_feedback) carry_over(old_feedback->state(slot), feedback_->state(slot));
-    if (before.codec != now.codec) continue;
-    const auto from = old_rounds[old_table->bucket_of(slot)]->memory(slot), to = rounds_[table_->bucket_of(slot)]->memory(slot);
-    std::copy(from.begin(), from.end(), to.begin());
-  }
-}
 
 }  // namespace thinwire::exchange

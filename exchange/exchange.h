@@ -14,6 +14,7 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "comm/driver.h"
 #include "exchange/feedback/feedback.h"
 #include "exchange/norms.h"
+#include "exchange/placement.h"
 #include "exchange/residence.h"
 #include "exchange/round_info.h"
 #include "exchange/slots.h"
@@ -32,19 +34,20 @@ class Nodes;
 
 class Exchange {
  public:
-  // node_of_rank (empty: flat): see rounds/nodes.h.
+  // node_of_rank (empty: flat): see rounds/nodes.h. `residence`: where values and all that is kept beside them live; must outlive it.
   Exchange(comm::Driver& driver, SlotTable table, const FeedbackOptions& feedback, bool overlap, uint64_t seed,
-           const std::vector<int>& node_of_rank = {});
+           const std::vector<int>& node_of_rank = {}, Residence& residence = host_residence());
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
   const SlotTable& table() const { return *table_; }
-  std::span<float> flat() { return values_; }  // all slots, in the table's flat order
-  std::span<float> values(Slot slot) { return std::span(values_).subspan(table_->offset(slot), table_->slots()[slot].elems()); }
-
-  // While set, the numbers given live there: each bucket fetches its values before its round, and stores them after it. Must outlive that.
-  void exchange_gradients_of(Residence* residence) { residence_ = residence; }
+  Residence& residence() { return residence_; }
+  std::span<float> flat() { return values_.span(); }  // all slots, in the table's flat order, in the residence
+  std::span<float> values(Slot slot) { return flat().subspan(table_->offset(slot), table_->slots()[slot].elems()); }
+  // Where numbers cross to the host for their round although they live elsewhere: a line for each reason, with the elements that it is
+  // about.
+  const std::map<std::string, size_t>& elems_through_host() const { return placement_.elems_through_host(); }
 
   void begin(const RoundInfo& info, uint32_t fragment = 0);
   void ready(Slot slot);  // once per slot and round
@@ -73,8 +76,9 @@ class Exchange {
   std::span<const SlotNorms> norms() const { return norms_; }
 
   const RoundTimes& last_times() const { return times_; }  // of the round finished last
-  // Not of a slot whose round is under way. Until the next call.
-  std::span<float> residual(Slot slot) { return feedback_ ? feedback_->residual(slot, unpacked_) : std::span<float>(); }
+  // In host memory: the state itself where it lives there and as floats, else a copy. Not of a slot whose round is under way. Until the
+  // next call.
+  std::span<float> residual(Slot slot);
   double residual_norm();           // of all slots, as far as their rounds are not under way
   std::vector<StatePiece> state();  // what the next round depends on; after join()
   comm::Driver& driver() { return driver_; }
@@ -89,23 +93,28 @@ class Exchange {
     double wire_busy_before_s = 0;
   };
   void lay_out(SlotTable table);
+  void keep_feedback();
+  std::string why_all_through_host() const;
   bool any_open() const;
   bool needs_dense_round(uint32_t fragment) const;
   void post_full_buckets(OpenRound& round);
   void join(OpenRound& round);
   void run_bucket(comm::Wire& wire, uint32_t bucket);
-  void note_inputs(const Bucket& bucket, float scale);
-  void note_residual(const Bucket& bucket);
+  void run_round(comm::Wire& wire, uint32_t bucket, std::span<float> values);
+  void note_samples(uint32_t bucket, float scale, std::span<const float> values);
+  void note_inputs(uint32_t bucket, float scale, std::span<const float> values);
+  void note_residual(uint32_t bucket);
 
   comm::Driver& driver_;
   FeedbackOptions feedback_options_;
   uint64_t seed_;
   bool overlap_;
-  Residence* residence_ = nullptr;
+  Residence& residence_;
   std::unique_ptr<Nodes> nodes_;
   std::unique_ptr<SlotTable> table_;  // rounds and feedback refer to it
   std::unique_ptr<ErrorFeedback> feedback_;
-  std::vector<float> values_;
+  Array values_;
+  Placement placement_;
   std::vector<std::unique_ptr<BucketRound>> rounds_;
   std::deque<comm::Task> tasks_;  // by bucket
 
@@ -118,6 +127,7 @@ class Exchange {
   std::vector<float> sampled_;
   uint64_t rounds_sampled_ = 0;
   std::vector<SlotNorms> norms_, measured_;  // measured_: of rounds under way
+  std::vector<Squares> squares_;             // likewise
   std::vector<float> unpacked_;
 };
 

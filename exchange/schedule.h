@@ -24,7 +24,7 @@ struct StepPlan {
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  // Of all slots, at the table's offsets; moves when it is rebuilt. With a residence the gradients are there instead.
+  // Of all slots, at the table's offsets, in the exchange's residence; moves when it is rebuilt.
   virtual std::span<float> gradients() { return exchange_.flat(); }
   virtual void begin_step(const StepPlan& plan) = 0;  // gradients are zero afterwards
   virtual void gradient_ready(Slot slot) = 0;         // in the last micro-batch, as backward finishes each
@@ -45,15 +45,12 @@ class Schedule {
   Exchange& exchange() { return exchange_; }
 
  protected:
-  void zero_gradients();
-  Schedule(Exchange& exchange, Residence* residence) : exchange_(exchange), residence_(residence) {}
+  explicit Schedule(Exchange& exchange) : exchange_(exchange) {}
+  Residence& residence() { return exchange_.residence(); }
   Exchange& exchange_;
-  Residence* residence_;  // may be null
 };
 
-// `parameters` are the values that the optimiser changes, one span per slot, or the residence's copies of them; all must outlive the
-// schedule.
-std::unique_ptr<Schedule> make_schedule(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters,
-                                        Residence* residence = nullptr);
+// `parameters` are the values that the optimiser changes, one span per slot, in the exchange's residence; all must outlive the schedule.
+std::unique_ptr<Schedule> make_schedule(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters);
 
 }  // namespace thinwire::exchange

@@ -10,6 +10,7 @@
 #include "base/stopwatch.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "exchange/attach.h"
 #include "trainer/agreement.h"
 #include "trainer/evaluate.h"
 #include "trainer/planning.h"
@@ -87,7 +88,7 @@ Loop::StepResult Loop::train_step(int64_t step) {
 
   schedule.reduce();
   trace::Span update(trace::Lane::optimizer, "step", step);
-  result.grad_norm = parts_.residence ? clip_global_norm(parts_.residence->gradients(), o.optim.clip)
+  result.grad_norm = parts_.residence ? clip_global_norm(exchange::tensor_over(schedule.gradients(), parts_.device.at), o.optim.clip)
                                       : clip_global_norm(schedule.gradients(), o.optim.clip);
   require_finite(result, step);
   parts_.optimizer->step(step, learning_rate(o.optim, step, o.run.steps, tokens_per_step()));
@@ -192,7 +193,7 @@ void Loop::verify_replicas(int64_t step) const {
       add(name, host.of(value));
     }
   }
-  for (const auto& piece : parts_.schedule->agreed()) add(piece.name, piece.memory);
+  for (const auto& piece : parts_.schedule->agreed()) add(piece.name, host.of(piece));
   require_same_bits(parts_.driver, step, names, hashes);
 }
 

@@ -27,8 +27,8 @@ struct Parts {
   Device device;
   Precision precision;
   std::unique_ptr<models::Model> model;
+  std::unique_ptr<exchange::Residence> residence;  // null on the host
   std::unique_ptr<exchange::Exchange> exchange;
-  std::unique_ptr<DeviceResidence> residence;  // null on the host
   std::unique_ptr<exchange::Schedule> schedule;
   std::unique_ptr<exchange::Planner> planner;
   std::unique_ptr<Optimizer> optimizer;

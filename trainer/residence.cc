@@ -1,100 +1,150 @@
 #include "trainer/residence.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <map>
+#include <optional>
+
 #include "base/check.h"
+#include "base/cuda/module.h"
+#include "exchange/attach.h"
+#include "exchange/device/residence.h"
 
 namespace thinwire::trainer {
 
 namespace {
 
-at::Tensor host_view(const float* data, size_t elems) {
-  return at::from_blob(const_cast<float*>(data), {static_cast<int64_t>(elems)}, at::kFloat);
-}
+c10::Stream current_stream(const c10::Device& device) { return c10::impl::VirtualGuardImpl(device.type()).getStream(device); }
 
-// Copies, and waits for that alone: what the device computes meanwhile for others goes on, on the streams that it is on.
-void copy_beside(const at::Tensor& to, const at::Tensor& from, const c10::Device& device) {
-  if (device.is_cpu()) {
-    to.copy_(from);
-    return;
+class TorchMark final : public exchange::Mark {
+ public:
+  explicit TorchMark(const c10::Device& device) : device_(device) {}
+  void set() override {
+    if (device_.is_cpu()) return;
+    if (!event_) event_.emplace(device_.type());
+    event_->record(current_stream(device_));
   }
-  const c10::impl::VirtualGuardImpl guard(device.type());
-  const c10::StreamGuard beside(guard.getStreamFromGlobalPool(device));
-  to.copy_(from);
+  void wait() override {
+    if (event_) event_->synchronize();
+  }
+
+ private:
+  c10::Device device_;
+  std::optional<c10::Event> event_;
+};
+
+class TorchResidence final : public exchange::Residence {
+ public:
+  explicit TorchResidence(const c10::Device& device) : device_(device) {}
+
+  float* allocate(size_t elems) override {
+    const auto tensor = at::zeros({static_cast<int64_t>(std::max<size_t>(elems, 1))}, at::TensorOptions(at::kFloat).device(device_));
+    finish();
+    auto* memory = tensor.data_ptr<float>();
+    arrays_[memory] = tensor;
+    return memory;
+  }
+  void free(float* memory) noexcept override { arrays_.erase(memory); }
+  std::unique_ptr<exchange::Mark> make_mark() override { return std::make_unique<TorchMark>(device_); }
+
+  void zero(std::span<float> x) override { over(x).zero_(); }
+  void copy(float* to, std::span<const float> from) override { over({to, from.size()}).copy_(over(from)); }
+  void scale(std::span<float> x, float factor) override { over(x).mul_(factor); }
+  void subtract(std::span<float> out, const float* a, const float* b) override {
+    auto result = over(out);
+    at::sub_out(result, over({a, out.size()}), over({b, out.size()}));
+  }
+  void apply_outer(std::span<float> anchor, const float* mean, float* momentum, exchange::OuterRule rule) override {
+    at::Tensor update = over({mean, anchor.size()});
+    if (momentum != nullptr) {
+      const auto m = over({momentum, anchor.size()});
+      m.mul_(rule.mu).add_(update);
+      update = update + m * rule.mu;
+    }
+    over(anchor).sub_(update * rule.lr);
+  }
+  void follow(std::span<float> parameter, const float* anchor, const float* departed) override {
+    over(parameter).add_(over({anchor, parameter.size()}) - over({departed, parameter.size()}));
+  }
+
+  void fetch(MutableBytes to_host, const void* from) override {
+    if (to_host.empty()) return;
+    const auto guard = beside();
+    bytes_of(to_host.data(), to_host.size(), at::kCPU).copy_(bytes_of(from, to_host.size(), device_));
+  }
+  void store(void* to, ConstBytes from_host) override {
+    if (from_host.empty()) return;
+    const auto guard = beside();
+    bytes_of(to, from_host.size(), device_).copy_(bytes_of(from_host.data(), from_host.size(), at::kCPU));
+  }
+  double square_sum(std::span<const float> x) override {
+    const auto guard = beside();
+    return over(x).to(at::kDouble).square().sum().item<double>();
+  }
+  void finish() override {
+    TorchMark now(device_);
+    now.set();
+    now.wait();
+  }
+
+ private:
+  at::Tensor over(std::span<const float> x) const { return exchange::tensor_over(x, device_); }
+  static at::Tensor bytes_of(const void* memory, size_t num_bytes, const c10::Device& where) {
+    return at::from_blob(const_cast<void*>(memory), {static_cast<int64_t>(num_bytes)}, at::TensorOptions(at::kByte).device(where));
+  }
+  // A copy on a stream of its own waits for that alone: what the device computes meanwhile goes on, on the streams that it is on.
+  std::optional<c10::StreamGuard> beside() const {
+    if (device_.is_cpu()) return std::nullopt;
+    return std::optional<c10::StreamGuard>(std::in_place, c10::impl::VirtualGuardImpl(device_.type()).getStreamFromGlobalPool(device_));
+  }
+
+  c10::Device device_;
+  std::map<float*, at::Tensor> arrays_;
+};
+
+exchange::Machine machine_of(const c10::Device& device) {
+  return {.runtime = cuda::runtime(),
+          .kernels = *static_cast<const exchange::Kernels*>(cuda::part("exchange")),
+          .device = device.index(),
+          .current_stream =
+              [device] {
+                const c10::impl::VirtualGuardImpl guard(device.type());
+                return guard.getStreamNativeHandle(guard.getStream(device));
+              },
+          .codec = [](const compressors::Codec& codec) { return codec.on_device(); }};
 }
 
 }  // namespace
 
-DeviceResidence::DeviceResidence(std::vector<at::Tensor> parameters, const exchange::SlotTable& table)
-    : parameters_(std::move(parameters)) {
-  check(parameters_.size() == table.slots().size(), "there is one parameter per slot");
-  for (const auto& parameter : parameters_) {
-    check(parameter.is_contiguous() && parameter.scalar_type() == at::kFloat && parameter.is_leaf(),
-          "parameters are contiguous fp32 leaves");
-    copies_.push_back(at::empty(parameter.sizes(), at::kFloat));
-  }
-  lay_out(table);
+std::unique_ptr<exchange::Residence> make_residence(const c10::Device& device) {
+  if (device.is_cuda() && cuda::is_available()) return std::make_unique<exchange::DeviceResidence>(machine_of(device));
+  return make_torch_residence(device);
 }
 
-void DeviceResidence::lay_out(const exchange::SlotTable& table) {
-  table_ = &table;
-  computed_.clear();
-  computed_.resize(table.buckets().size());
-  gradients_ = at::zeros({static_cast<int64_t>(table.total_elems())}, parameters_[0].options().requires_grad(false));
-  for (exchange::Slot slot = 0; slot < parameters_.size(); ++slot) {
-    const auto offset = static_cast<int64_t>(table.offset(slot));
-    parameters_[slot].mutable_grad() = gradients_.narrow(0, offset, parameters_[slot].numel()).view(parameters_[slot].sizes());
-  }
-}
-
-std::vector<std::span<float>> DeviceResidence::copies() {
-  std::vector<std::span<float>> spans;
-  for (const auto& copy : copies_) spans.emplace_back(copy.data_ptr<float>(), static_cast<size_t>(copy.numel()));
-  return spans;
-}
-
-void DeviceResidence::zero_gradients() { gradients_.zero_(); }
-void DeviceResidence::scale_gradients(float factor) { gradients_.mul_(factor); }
-
-void DeviceResidence::gradient_ready(exchange::Slot slot) {
-  const auto device = gradients_.device();
-  if (device.is_cpu()) return;
-  auto& event = computed_[table_->bucket_of(slot)];
-  if (!event) event.emplace(device.type());
-  event->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
-}
-
-void DeviceResidence::fetch_gradients(size_t begin, std::span<float> to) {
-  const auto& buckets = table_->buckets();
-  for (size_t b = 0; b < buckets.size(); ++b) {
-    const bool overlaps = buckets[b].begin < begin + to.size() && begin < buckets[b].begin + buckets[b].elems;
-    if (overlaps && computed_[b]) computed_[b]->synchronize();
-  }
-  copy_beside(host_view(to.data(), to.size()), gradients_.narrow(0, static_cast<int64_t>(begin), static_cast<int64_t>(to.size())),
-              gradients_.device());
-}
-
-void DeviceResidence::store_gradients(size_t begin, std::span<const float> from) {
-  copy_beside(gradients_.narrow(0, static_cast<int64_t>(begin), static_cast<int64_t>(from.size())), host_view(from.data(), from.size()),
-              gradients_.device());
-}
-
-void DeviceResidence::fetch_parameters(exchange::Slot slot) { copies_[slot].copy_(parameters_[slot].detach()); }
-void DeviceResidence::store_parameters(exchange::Slot slot) { parameters_[slot].detach().copy_(copies_[slot]); }
+std::unique_ptr<exchange::Residence> make_torch_residence(const c10::Device& device) { return std::make_unique<TorchResidence>(device); }
 
 std::span<std::byte> HostMemory::of(const at::Tensor& tensor) {
   auto host = tensor.detach();
   if (!host.is_cpu()) {
     host = host.cpu();
-    copies_.emplace_back(tensor, host);
+    tensors_.emplace_back(tensor, host);
   }
   return {static_cast<std::byte*>(host.data_ptr()), host.nbytes()};
 }
 
+std::span<std::byte> HostMemory::of(const exchange::StatePiece& piece) {
+  if (piece.home->is_host()) return piece.memory;
+  Copy& copy = pieces_.emplace_back(Copy{piece, std::vector<std::byte>(piece.memory.size())});
+  piece.home->fetch(copy.bytes, piece.memory.data());
+  return copy.bytes;
+}
+
 void HostMemory::store() {
-  for (const auto& [tensor, copy] : copies_) tensor.detach().copy_(copy);
+  for (const auto& [tensor, copy] : tensors_) tensor.detach().copy_(copy);
+  for (const Copy& copy : pieces_) copy.piece.home->store(copy.piece.memory.data(), copy.bytes);
 }
 
 }  // namespace thinwire::trainer

@@ -1,51 +1,36 @@
-// A rank's parameters and gradients on a LibTorch device, for the exchange, which works in host memory.
+// Where a run's parameters, gradients and all that the exchange keeps beside them live, when that is a LibTorch device.
 #pragma once
 #include <ATen/core/Tensor.h>
-#include <c10/core/Event.h>
 
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
+#include "exchange/feedback/feedback.h"
 #include "exchange/residence.h"
 
 namespace thinwire::trainer {
 
-class DeviceResidence final : public exchange::Residence {
- public:
-  // Parameters are contiguous fp32 leaves on one device, one for each slot.
-  DeviceResidence(std::vector<at::Tensor> parameters, const exchange::SlotTable& table);
+// With our CUDA module, exchange::DeviceResidence: codecs work where the numbers are. Without it, for a build without nvcc or a device of
+// another kind, a residence of LibTorch's operations: numbers cross to the host for their rounds.
+std::unique_ptr<exchange::Residence> make_residence(const c10::Device& device);
+std::unique_ptr<exchange::Residence> make_torch_residence(const c10::Device& device);  // always the second
 
-  // Makes each parameter's `.grad` a view of gradients(), at the table's offset: at first, and after each new table, which must outlive its
-  // use. Gradients are zero afterwards.
-  void lay_out(const exchange::SlotTable& table);
-  const at::Tensor& gradients() const { return gradients_; }  // flat, fp32
-
-  std::vector<std::span<float>> copies();  // of the parameters, in host memory
-
-  void zero_gradients() override;
-  void scale_gradients(float factor) override;
-  void gradient_ready(exchange::Slot slot) override;
-  void fetch_gradients(size_t begin, std::span<float> to) override;
-  void store_gradients(size_t begin, std::span<const float> from) override;
-  void fetch_parameters(exchange::Slot slot) override;
-  void store_parameters(exchange::Slot slot) override;
-
- private:
-  std::vector<at::Tensor> parameters_, copies_;
-  const exchange::SlotTable* table_ = nullptr;
-  at::Tensor gradients_;
-  std::vector<std::optional<c10::Event>> computed_;  // by bucket: all of its gradients
-};
-
-// Host memory for tensors, wherever they live: their own on the host, else copies, which live as long as this does.
+// Host memory for tensors and pieces of state, wherever they live: their own on the host, else copies, which live as long as this does.
 class HostMemory {
  public:
   std::span<std::byte> of(const at::Tensor& tensor);
-  void store();  // what was written into the copies goes to the tensors
+  std::span<std::byte> of(const exchange::StatePiece& piece);
+  void store();  // what was written into the copies goes to where they came from
 
  private:
-  std::vector<std::pair<at::Tensor, at::Tensor>> copies_;  // tensor, copy
+  struct Copy {
+    exchange::StatePiece piece;
+    std::vector<std::byte> bytes;
+  };
+  std::vector<std::pair<at::Tensor, at::Tensor>> tensors_;  // tensor, copy
+  std::vector<Copy> pieces_;
 };
 
 }  // namespace thinwire::trainer

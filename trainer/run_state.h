@@ -10,7 +10,7 @@
 
 namespace thinwire::trainer {
 
-// Spans into the live run, or for tensors of a device into copies that `host` keeps: valid while its parts live. `totals` is this rank's
+// Spans into the live run, or for what lives on a device into copies that `host` keeps: valid while its parts live. `totals` is this rank's
 // WireLedger state.
 //   model/<parameter>                        replicated whenever all ranks hold the same bits
 //   optim/exp_avg/..., optim/exp_avg_sq/...  likewise

@@ -24,10 +24,7 @@ std::vector<at::Tensor> values_of(const models::Model& model) {
   return values;
 }
 
-void place_gradients(Parts& parts) {
-  if (parts.residence) return parts.residence->lay_out(parts.exchange->table());
-  exchange::point_gradients(values_of(*parts.model), *parts.schedule);
-}
+void place_gradients(Parts& parts) { exchange::point_gradients(values_of(*parts.model), *parts.schedule); }
 
 namespace {
 
@@ -127,15 +124,16 @@ void set_precision(Parts& parts, std::unique_ptr<models::Model> model) {
   parts.model = apply_precision(parts.precision, std::move(model));
 }
 
-// The schedule works on host memory: on the parameters themselves, or on the residence's copies of them.
-void build_schedule(Parts& parts) {
-  const auto& exchange = parts.options.exchange;
-  auto values = values_of(*parts.model);
-  if (!parts.device.at.is_cpu()) parts.residence = std::make_unique<DeviceResidence>(values, parts.exchange->table());
-  parts.schedule = exchange::make_schedule(exchange, *parts.exchange, parts.residence ? parts.residence->copies() : spans_of(*parts.model),
-                                           parts.residence.get());
+void build_exchange(Parts& parts, exchange::SlotTable table, const std::vector<std::string>& hosts) {
+  const Options& options = parts.options;
+  if (!parts.device.at.is_cpu()) parts.residence = make_residence(parts.device.at);
+  parts.exchange = std::make_unique<exchange::Exchange>(
+      parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, static_cast<uint64_t>(options.run.seed),
+      options.exchange.hierarchy == "node" ? nodes_of(hosts) : std::vector<int>(),
+      parts.residence ? *parts.residence : exchange::host_residence());
+  parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
   place_gradients(parts);
-  exchange::hook_gradients(values, *parts.schedule, parts.armed);
+  exchange::hook_gradients(values_of(*parts.model), *parts.schedule, parts.armed);
 }
 
 void build(Parts& parts, const std::vector<std::string>& hosts) {
@@ -148,12 +146,9 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
   require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
   set_device(parts, *model, hosts);
   set_precision(parts, std::move(model));
-  parts.exchange =
-      std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, seed,
-                                           options.exchange.hierarchy == "node" ? nodes_of(hosts) : std::vector<int>());
+  build_exchange(parts, std::move(table), hosts);
   parts.planner =
       std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
-  build_schedule(parts);
   parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
   parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver, options.checkpoint);
 }

@@ -4,6 +4,6 @@
 
 namespace thinwire::cuda {
 
-inline constexpr char kBuildId[] = "thinwire-cuda-2";
+inline constexpr char kBuildId[] = "thinwire-cuda-3";
 
 }  // namespace thinwire::cuda

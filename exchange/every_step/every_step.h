@@ -6,9 +6,9 @@ namespace thinwire::exchange {
 
 class EveryStep : public Schedule {
  public:
-  explicit EveryStep(Exchange& exchange, Residence* residence = nullptr);
+  explicit EveryStep(Exchange& exchange) : Schedule(exchange) {}
   void begin_step(const StepPlan& plan) override;
-  void gradient_ready(Slot slot) override;
+  void gradient_ready(Slot slot) override { exchange_.ready(slot); }
   void reduce() override;
   void end_step() override {}
   bool exchanged() const override { return true; }

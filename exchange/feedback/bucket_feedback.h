@@ -23,8 +23,8 @@ class BucketFeedback {
     if (policy_ != nullptr) policy_->open(open_, x);
   }
   // `at`: of the part, in the bucket.
-  compressors::In in(Slot slot, size_t at, const float* x) {
-    return policy_ != nullptr ? policy_->in(open_, slot, at, x) : compressors::In{x, open_.scale, nullptr, 1};
+  Offer in(Slot slot, size_t at, const float* x) {
+    return policy_ != nullptr ? policy_->in(open_, slot, at, x) : Offer{{x, open_.scale, nullptr, 1}};
   }
   void sent(size_t elems, std::span<const float> decoded) {
     if (policy_ != nullptr) policy_->sent(open_, elems, decoded);

@@ -1,18 +1,18 @@
-// EF14: the error of a round is added to what the next one sends.
+// EF14: the error of a round is added to what the next one sends. Each bucket's errors live where its numbers do.
 #pragma once
-#include "base/draw.h"
 #include "exchange/feedback/feedback.h"
+#include "exchange/kept.h"
 
 namespace thinwire::exchange {
 
 class Ef14 final : public ErrorFeedback {
  public:
-  Ef14(const SlotTable& table, double decay) : table_(table), decay_(static_cast<float>(decay)), residual_(table.total_elems(), 0.0f) {}
+  Ef14(const SlotTable& table, double decay, HomeOf home_of);
   void open(OpenRange&, std::span<float>) override {}
-  compressors::In in(OpenRange& range, Slot, size_t at, const float* x) override {
-    return {x, range.scale, residual_.data() + range.begin + at, decay_};
+  Offer in(OpenRange& range, Slot slot, size_t at, const float* x) override {
+    return residuals_[table_.bucket_of(slot)].offer(at, x, range.scale, decay_);
   }
-  void sent(OpenRange&, size_t, std::span<const float>) override {}  // encode() has updated the residual in its own pass
+  void sent(OpenRange& range, size_t elems, std::span<const float>) override;  // encode() has updated the residual in its own pass
   void received(OpenRange&, std::span<float>) override {}
   void dense(OpenRange&, std::span<const float>) override {}  // residuals wait for the next compressed round
   void dense_received(OpenRange&, std::span<const float>) override {}
@@ -22,11 +22,14 @@ class Ef14 final : public ErrorFeedback {
   std::span<float> residual(Slot slot, std::vector<float>&) override { return of(slot); }
 
  private:
-  std::span<float> of(Slot slot) { return std::span(residual_).subspan(table_.offset(slot), table_.slots()[slot].elems()); }
+  std::span<float> of(Slot slot) {
+    const Bucket& bucket = table_.buckets()[table_.bucket_of(slot)];
+    return residuals_[table_.bucket_of(slot)].now().subspan(table_.offset(slot) - bucket.begin, table_.slots()[slot].elems());
+  }
 
   const SlotTable& table_;
   float decay_;
-  std::vector<float> residual_;  // flat
+  std::vector<Kept> residuals_;  // by bucket
 };
 
 }  // namespace thinwire::exchange

@@ -27,7 +27,7 @@ class Estimates final : public ErrorFeedback {
 
   bool needs_dense_round(Slot slot) const override;
   void open(OpenRange& range, std::span<float> x) override;
-  compressors::In in(OpenRange&, Slot, size_t, const float* x) override { return {x, 1, nullptr, 1}; }
+  Offer in(OpenRange&, Slot, size_t, const float* x) override { return {{x, 1, nullptr, 1}}; }
   bool wants_decoded() const override { return true; }
   void sent(OpenRange& range, size_t elems, std::span<const float> decoded) override;
   void received(OpenRange& range, std::span<float> mean) override;

@@ -33,11 +33,19 @@ bool loses_anything(const SlotTable& table) {
   return std::any_of(table.slots().begin(), table.slots().end(), [](const SlotSpec& slot) { return slot.delta() < 1; });
 }
 
+bool works_on_devices(const FeedbackOptions& options) {
+  return options.name == "none" || (options.name == "ef14" && options.state == "fp32");
+}
+
 std::unique_ptr<ErrorFeedback> make_error_feedback(const FeedbackOptions& options, const SlotTable& table, uint64_t seed) {
+  return make_error_feedback(options, table, seed, [](uint32_t) -> Residence& { return host_residence(); });
+}
+
+std::unique_ptr<ErrorFeedback> make_error_feedback(const FeedbackOptions& options, const SlotTable& table, uint64_t seed, HomeOf home_of) {
   if (options.name == "none") return nullptr;
   if (options.name == "ef14") {
     if (options.state == "int8") return std::make_unique<Int8Residual>(table, options.decay, seed);
-    return std::make_unique<Ef14>(table, options.decay);
+    return std::make_unique<Ef14>(table, options.decay, home_of);
   }
   Estimates::Policy policy;
   policy.dense_start = options.start == "dense";

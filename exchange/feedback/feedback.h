@@ -16,8 +16,10 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "compressors/codec.h"
+#include "base/function_ref.h"
+#include "exchange/offer.h"
 #include "exchange/options.h"
+#include "exchange/residence.h"
 #include "exchange/slots.h"
 
 namespace thinwire::exchange {
@@ -29,7 +31,8 @@ struct StatePiece {
   bool slot_shaped = true;         // has the slot's shape; else it is one row
   bool same_on_all_ranks = false;  // by construction
   DType dtype = DType::f32;
-  std::span<std::byte> memory;
+  std::span<std::byte> memory;               // of `home`
+  Residence* home = &host_residence();
 };
 
 // A bucket's range of the flat array while its round is under way, with scratch for the policy.
@@ -49,7 +52,7 @@ class ErrorFeedback {
   // x holds the round's numbers; may be changed in place.
   virtual void open(OpenRange& range, std::span<float> x) = 0;
   // What a codec is to encode of the part of `slot` that begins at `at` in the range and whose numbers, as open() left them, are at x.
-  virtual compressors::In in(OpenRange& range, Slot slot, size_t at, const float* x) = 0;
+  virtual Offer in(OpenRange& range, Slot slot, size_t at, const float* x) = 0;
   // `decoded`: what peers decode of this rank's own message. Empty unless wants_decoded().
   virtual bool wants_decoded() const { return false; }
   virtual void sent(OpenRange& range, size_t elems, std::span<const float> decoded) = 0;
@@ -67,7 +70,8 @@ class ErrorFeedback {
   virtual void take_back(size_t begin, std::span<const float> owed) = 0;
 
   virtual std::vector<StatePiece> state(Slot slot) = 0;
-  // What is not sent yet; empty where there is no such thing. The state itself, or a copy in `unpacked` where it rests in another form.
+  // What is not sent yet; empty where there is no such thing. The state itself, where its bucket's numbers live, or a copy in `unpacked`
+  // where it rests in another form.
   virtual std::span<float> residual(Slot slot, std::vector<float>& unpacked) = 0;
 };
 
@@ -78,7 +82,13 @@ class ErrorFeedback {
 // econtrol  D = C(eta e + g - h);  e' = e + g - h - D;  h' = h + D;  result: mean of h'.    Gao et al., arXiv 2311.05645
 //
 // Null for none. ConfigError when econtrol has neither an eta nor a codec that guarantees one.
+// `home_of`: where the numbers of a bucket live, which is the host unless the policy works_on_devices().
+using HomeOf = FunctionRef<Residence&(uint32_t bucket)>;
+std::unique_ptr<ErrorFeedback> make_error_feedback(const FeedbackOptions& options, const SlotTable& table, uint64_t seed, HomeOf home_of);
 std::unique_ptr<ErrorFeedback> make_error_feedback(const FeedbackOptions& options, const SlotTable& table, uint64_t seed);
+
+// Does the policy keep what it keeps wherever a bucket's numbers live? Else its buckets go through the host.
+bool works_on_devices(const FeedbackOptions& options);
 
 // Does any codec of the table lose something? Without one there is nothing to feed back.
 bool loses_anything(const SlotTable& table);

@@ -15,8 +15,8 @@ class Int8Residual final : public ErrorFeedback {
 
   Int8Residual(const SlotTable& table, double decay, uint64_t seed);
   void open(OpenRange& range, std::span<float> x) override;
-  compressors::In in(OpenRange& range, Slot, size_t at, const float* x) override {
-    return {x, range.scale, range.residual.data() + at, decay_};
+  Offer in(OpenRange& range, Slot, size_t at, const float* x) override {
+    return {{x, range.scale, range.residual.data() + at, decay_}};
   }
   void sent(OpenRange& range, size_t elems, std::span<const float>) override;
   void received(OpenRange&, std::span<float>) override {}

@@ -23,7 +23,7 @@ namespace thinwire::exchange {
 
 class LocalSteps : public Schedule {
  public:
-  LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters, Residence* residence = nullptr);
+  LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters);
   std::span<float> gradients() override;
   void begin_step(const StepPlan& plan) override;
   void gradient_ready(Slot) override {}
@@ -46,10 +46,10 @@ class LocalSteps : public Schedule {
   OuterOptions outer_;
   uint64_t every_, delay_;
   std::vector<std::span<float>> parameters_;
-  std::vector<std::vector<float>> anchors_, momenta_;  // momenta_ only for nesterov
-  std::vector<float> gradients_;                       // with a delay: the exchange's own array is on the wire meanwhile; no residence
-  std::vector<std::vector<float>> departed_;           // with a delay: theta_r(s)
-  std::vector<int64_t> begun_;                         // by fragment: the step that began the round under way, 0 when there is none
+  std::vector<Array> anchors_, momenta_;  // momenta_ only for nesterov
+  Array gradients_;                       // with a delay: the exchange's own array is on the wire meanwhile
+  std::vector<Array> departed_;           // with a delay: theta_r(s)
+  std::vector<int64_t> begun_;            // by fragment: the step that began the round under way, 0 when there is none
   StepPlan plan_;
   bool exchanged_ = true;  // before the first step all ranks hold the initial parameters
 };

@@ -7,26 +7,29 @@ using compressors::Combine;
 namespace {
 using Way = std::variant<TwoShot, Gather, SketchSum>;
 
-Way way_of(const SlotTable& table, const Bucket& bucket, int num_ranks, const std::shared_ptr<const compressors::Codec>& fp32) {
+Way way_of(const SlotTable& table, const Bucket& bucket, int num_ranks, const std::shared_ptr<const compressors::Codec>& fp32,
+           Residence& home) {
   switch (bucket.combine) {
-    case Combine::reencode: return Way(std::in_place_type<TwoShot>, whole_pieces(table, bucket), num_ranks);
+    case Combine::reencode: return Way(std::in_place_type<TwoShot>, whole_pieces(table, bucket), num_ranks, uint16_t{0}, home);
     case Combine::gather: return Way(std::in_place_type<Gather>, whole_pieces(table, bucket), num_ranks);
     case Combine::sketch: return Way(std::in_place_type<SketchSum>, table, bucket, num_ranks, fp32);
   }
   check(false, "a bucket combines in one of the three ways");
-  return way_of(table, bucket, num_ranks, fp32);
+  return way_of(table, bucket, num_ranks, fp32, home);
 }
 }  // namespace
 
 BucketRound::BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32,
-                         uint64_t seed)
+                         uint64_t seed, std::unique_ptr<Courier> elsewhere, Residence& home)
     : table_(table),
       nodes_(nodes),
       bucket_(table.buckets()[bucket]),
       dense_pieces_(whole_pieces(table, bucket_, fp32.get())),
       fp32_(std::move(fp32)),
-      courier_(table, bucket, seed),
-      way_(way_of(table, bucket_, nodes.num_leaders(), fp32_)),
+      host_(table, bucket, seed),
+      elsewhere_(std::move(elsewhere)),
+      home_(home),
+      way_(way_of(table, bucket_, nodes.num_leaders(), fp32_, home)),
       feedback_(nullptr, bucket_.begin) {
   if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->start(Draw(seed).fork("sketch").fork(table.version()));
 }
@@ -38,9 +41,9 @@ void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> 
     combine(wire, info, values);
   } else {
     // In a node's sum nobody could tell whose number it was.
-    courier_.begin(info, wire);
+    host_.begin(info, wire);
     for (const Piece& piece : dense_pieces_) {
-      courier_.require_finite(piece, {values.data() + piece.begin, info.scale});
+      host_.require_finite(piece, {values.data() + piece.begin, info.scale});
     }
     // The leader's sum is what is encoded; `scale` applies to it as to any other numbers.
     nodes_.reduce(wire, values, from_node_);
@@ -54,12 +57,12 @@ void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> 
 }
 
 void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values) {
-  courier_.begin(info, wire);
+  courier().begin(info, wire);
   if (info.dense) {
-    if (!dense_) dense_ = std::make_unique<TwoShot>(dense_pieces_, wire.size());
+    if (!dense_) dense_ = std::make_unique<TwoShot>(dense_pieces_, wire.size(), uint16_t{0}, home_);
     feedback_.dense(values, info.scale);
     BucketFeedback none(info.scale);
-    dense_->run(wire, courier_, values, none);
+    dense_->run(wire, courier(), values, none);
     feedback_.dense_received(values);
     auto* two_shot = std::get_if<TwoShot>(&way_);
     if (two_shot != nullptr && feedback_.dense_settles()) two_shot->forget_owed();
@@ -67,14 +70,18 @@ void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<flo
   }
   dense_.reset();  // its buffers are twice the bucket; dense rounds are rare
   feedback_.open(values, info.scale);
-  std::visit([&](auto& way) { way.run(wire, courier_, values, feedback_); }, way_);
+  if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->run(wire, host_, values, feedback_);
+  if (auto* gather = std::get_if<Gather>(&way_)) gather->run(wire, courier(), values, feedback_);
+  if (auto* two_shot = std::get_if<TwoShot>(&way_)) two_shot->run(wire, courier(), values, feedback_);
   feedback_.received(values);
 }
 
 BucketRound::Owed BucketRound::owed() {
   auto* two_shot = std::get_if<TwoShot>(&way_);
   if (two_shot == nullptr || two_shot->owed().empty()) return {};
-  return {bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), two_shot->owed()};
+  std::vector<float> mean(two_shot->owed().size());
+  home_.fetch(std::as_writable_bytes(std::span(mean)), two_shot->owed().data());
+  return {bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), std::move(mean)};
 }
 
 std::span<float> BucketRound::memory(Slot slot) {
@@ -89,7 +96,7 @@ std::span<float> BucketRound::memory(Slot slot) {
 std::vector<StatePiece> BucketRound::state(bool with_feedback) {
   std::vector<StatePiece> pieces;
   if (auto* two_shot = std::get_if<TwoShot>(&way_); two_shot != nullptr && with_feedback && two_shot->loses()) {
-    if (two_shot->owed().empty()) two_shot->keep_owed(nodes_.leader_index());
+    two_shot->keep_owed(nodes_.leader_index());
     const size_t begin = bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), end = begin + two_shot->owed().size();
     for (const Slot slot : bucket_.slots) {
       const size_t from = std::max(begin, table_.offset(slot)), to = std::min(end, table_.offset(slot) + table_.slots()[slot].elems());
@@ -97,7 +104,8 @@ std::vector<StatePiece> BucketRound::state(bool with_feedback) {
       pieces.push_back({.name = "owed/" + table_.slots()[slot].name,
                         .slot = slot,
                         .slot_shaped = false,
-                        .memory = std::as_writable_bytes(two_shot->owed().subspan(from - begin, to - from))});
+                        .memory = std::as_writable_bytes(two_shot->owed().subspan(from - begin, to - from)),
+                        .home = &home_});
     }
   }
   for (const Slot slot : bucket_.slots) {

@@ -13,21 +13,24 @@ namespace thinwire::exchange {
 
 class BucketRound {
  public:
-  // `fp32` is the codec of dense rounds and of the sums of sketches.
-  BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32, uint64_t seed);
+  // `fp32` is the codec of dense rounds and of the sums of sketches. `elsewhere`: the courier of numbers that live at `home`; null: the host's,
+  // as it must be for sketches and where ranks of a node add up first.
+  BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32, uint64_t seed,
+              std::unique_ptr<Courier> elsewhere = nullptr, Residence& home = host_residence());
 
   // Replaces values (this bucket's flat range) by the mean over all ranks, or what that stands for under `feedback` (null: errors are
   // dropped). Throws NonFiniteError that names the slot and the rank before any byte is sent, and CommError when a peer's bytes are not
   // what they should be.
   void run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback);
 
-  double codec_s() const { return courier_.codec_s(); }  // of the last run
+  Courier& courier() { return elsewhere_ ? *elsewhere_ : host_; }
+  double codec_s() { return courier().codec_s(); }       // of the last run
   uint64_t sent_bytes() const { return sent_bytes_; }    // likewise
 
   // What this rank, as an owner, still owes to all; empty where nothing is owed. `begin`: in the flat array.
   struct Owed {
     size_t begin = 0;
-    std::span<float> mean;
+    std::vector<float> mean;
   };
   Owed owed();
   // Owner's errors and sketches' memories. The same list before and after the first run.
@@ -42,7 +45,9 @@ class BucketRound {
   const Bucket& bucket_;
   std::vector<Piece> dense_pieces_;  // its slots, whole, as fp32
   std::shared_ptr<const compressors::Codec> fp32_;
-  Courier courier_;
+  HostCourier host_;
+  std::unique_ptr<Courier> elsewhere_;
+  Residence& home_;
   std::variant<TwoShot, Gather, SketchSum> way_;
   std::unique_ptr<TwoShot> dense_;  // made by the first dense round
   BucketFeedback feedback_;

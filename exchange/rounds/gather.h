@@ -15,8 +15,8 @@ class Gather {
 
  private:
   std::vector<Piece> pieces_;
-  std::vector<std::byte> outgoing_;
-  std::vector<std::vector<std::byte>> incoming_;  // a frame per rank
+  Frame outgoing_;
+  std::vector<Frame> incoming_;  // by rank
   std::vector<MutableBytes> from_;
   std::vector<float> decoded_;
 };

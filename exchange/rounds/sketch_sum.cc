@@ -52,7 +52,7 @@ std::vector<SketchSum::Part> SketchSum::parts_of_round(size_t round) const {
 }
 
 // Values become what is to be sketched: with feedback its sum with the residual, else scale * x.
-void SketchSum::form_sum(Courier& courier, std::span<float> values, BucketFeedback& feedback) {
+void SketchSum::form_sum(HostCourier& courier, std::span<float> values, BucketFeedback& feedback) {
   for (Member& member : members_) {
     const auto x = values.subspan(member.begin, member.elems());
     const In in = feedback.in(member.layer.id, member.begin, x.data());
@@ -64,7 +64,7 @@ void SketchSum::form_sum(Courier& courier, std::span<float> values, BucketFeedba
   }
 }
 
-void SketchSum::run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
+void SketchSum::run(comm::Wire& wire, HostCourier& courier, std::span<float> values, BucketFeedback& feedback) {
   form_sum(courier, values, feedback);
   decoded_.assign(values.size(), 0.0f);
   for (size_t j = 0; j < rounds_.size(); ++j) {
@@ -99,7 +99,7 @@ void SketchSum::run(comm::Wire& wire, Courier& courier, std::span<float> values,
 }
 
 // Members end their rounds at different times; what is kept is this rank's own share, whose mean over ranks is the result.
-void SketchSum::decode(Courier& courier, const Member& member, std::span<const float> own, std::span<const float> mean,
+void SketchSum::decode(HostCourier& courier, const Member& member, std::span<const float> own, std::span<const float> mean,
                        std::span<float> values) {
   const auto a = values.subspan(member.begin, member.elems());
   const auto share = std::span(decoded_).subspan(member.begin, member.elems());

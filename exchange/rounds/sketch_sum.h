@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "compressors/sketch.h"
+#include "exchange/rounds/host_courier.h"
 #include "exchange/rounds/two_shot.h"
 
 namespace thinwire::exchange {
@@ -13,7 +14,7 @@ class SketchSum {
  public:
   SketchSum(const SlotTable& table, const Bucket& bucket, int num_ranks, std::shared_ptr<const compressors::Codec> fp32);
   // As TwoShot::run.
-  void run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
+  void run(comm::Wire& wire, HostCourier& courier, std::span<float> values, BucketFeedback& feedback);
 
   // What slot `index` of the bucket keeps from round to round: the same on all ranks.
   std::span<float> memory(size_t index) { return members_[index].memory; }
@@ -34,8 +35,8 @@ class SketchSum {
     size_t begin;   // in the round's parts
   };
   std::vector<Part> parts_of_round(size_t round) const;
-  void form_sum(Courier& courier, std::span<float> values, BucketFeedback& feedback);
-  void decode(Courier& courier, const Member& member, std::span<const float> own, std::span<const float> mean, std::span<float> values);
+  void form_sum(HostCourier& courier, std::span<float> values, BucketFeedback& feedback);
+  void decode(HostCourier& courier, const Member& member, std::span<const float> own, std::span<const float> mean, std::span<float> values);
 
   std::vector<Member> members_;
   std::shared_ptr<const compressors::Codec> fp32_;

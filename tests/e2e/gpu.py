@@ -44,6 +44,24 @@ class Gpu(thinwire.Case):
             self.assertEqual([record["step"] for record in resumed], list(range(11, 21)))
             self.assert_same_course(straight, run.losses(), 1e-4)
 
+    def test_codecs_work_where_the_gradients_are_and_send_what_they_send_on_the_cpu(self):
+        for codec in ("none", "bf16", "fp16", "quantize", "sign", "topk", "sparseloco"):
+            words = ("exchange.schedule=every_step", f"compress.codec={codec}", "parallel.dp=2")
+            on_cpu = self.trained("run.device=cpu", *words, name=f"{codec}-cpu")
+            said = self.train(*SETTINGS, *words, name=f"{codec}-gpu")
+            self.assertNotIn("cross from the GPU", said.text, codec)
+            on_gpu = self.run_of(f"{codec}-gpu")
+            self.assert_same_course(on_cpu.losses(), on_gpu.losses(), 2e-2)
+            if codec not in ("topk", "sparseloco"):  # of which the numbers decide how long it is
+                sent = [[record["wire_bytes_tx"] for record in run.records("train")] for run in (on_cpu, on_gpu)]
+                self.assertEqual(sent[0], sent[1], codec)
+
+    def test_what_has_no_kernels_crosses_to_the_host_and_says_so(self):
+        for name, words in {"sketch": ("compress.codec=randomk",), "residuals": ("compress.error_feedback.state=int8",)}.items():
+            said = self.train(*SETTINGS, "exchange.schedule=every_step", "parallel.dp=2", *words, name=name)
+            self.assert_says(said, "elements cross from the GPU to the host for their rounds")
+            self.assertEqual(self.run_of(name).last_step(), 20)
+
     def test_auto_leaves_it_to_ranks_that_have_one_each(self):
         self.assertIn("cuda:0", self.trained("run.device=auto", name="alone").facts()["device"])
         if not pathlib.Path("/dev/nvidia1").exists():

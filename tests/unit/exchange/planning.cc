@@ -36,16 +36,17 @@ Values layer_numbers(const SlotSpec& slot, uint64_t step, int rank) {
   return values;
 }
 
-PlannedRank::PlannedRank(comm::Driver& of, const PlannedTrial& planned)
+PlannedRank::PlannedRank(comm::Driver& of, const PlannedTrial& planned, Residence& residence)
     : trial(planned),
       driver(of),
-      exchange(of, SlotTable(planned.slots, planned.bucket_bytes), planned.options.error_feedback, true, 1),
+      exchange(of, SlotTable(planned.slots, planned.bucket_bytes), planned.options.error_feedback, true, 1, {}, residence),
       planner(planned.options, planned.slots, planned.bucket_bytes, exchange, 1) {}
 
 void PlannedRank::exchange_step(uint64_t step) {
   exchange.begin({step, 1, false});
   for (Slot slot = 0; slot < trial.slots.size(); ++slot) {
-    std::ranges::copy(layer_numbers(trial.slots[slot], step, driver.rank()), exchange.values(slot).begin());
+    const Values numbers = layer_numbers(trial.slots[slot], step, driver.rank());
+    exchange.residence().store(exchange.values(slot).data(), std::as_bytes(std::span(numbers)));
     exchange.ready(slot);
   }
   exchange.finish();
@@ -72,7 +73,10 @@ bool PlannedRank::step(uint64_t step) {
 
 SlotValues PlannedRank::values() {
   SlotValues all;
-  for (Slot slot = 0; slot < trial.slots.size(); ++slot) all.emplace_back(exchange.values(slot).begin(), exchange.values(slot).end());
+  for (Slot slot = 0; slot < trial.slots.size(); ++slot) {
+    Values& of_slot = all.emplace_back(exchange.values(slot).size());
+    exchange.residence().fetch(std::as_writable_bytes(std::span(of_slot)), exchange.values(slot).data());
+  }
   return all;
 }
 

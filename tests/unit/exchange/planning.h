@@ -25,7 +25,7 @@ PlannedTrial planned_trial(int ranks, const std::string& yaml);
 Values layer_numbers(const SlotSpec& slot, uint64_t step, int rank);
 
 struct PlannedRank {
-  PlannedRank(comm::Driver& driver, const PlannedTrial& trial);
+  PlannedRank(comm::Driver& driver, const PlannedTrial& trial, Residence& residence = host_residence());
   // A round of layer_numbers() and what the trainer does after it. Returns after_step()'s answer.
   bool step(uint64_t step);
   void exchange_step(uint64_t step);

@@ -77,12 +77,12 @@ Trial three_slots(const Modelled& codec) {
   return trial;
 }
 
-Rank::Rank(comm::Transport& transport, const Trial& of, double timeout_s)
-    : trial(of), driver(transport, timeout_s), exchange(driver, of.table(), of.feedback, of.overlap, 1, of.node_of_rank) {}
+Rank::Rank(comm::Transport& transport, const Trial& of, double timeout_s, Residence& residence)
+    : trial(of), driver(transport, timeout_s), exchange(driver, of.table(), of.feedback, of.overlap, 1, of.node_of_rank, residence) {}
 
 void Rank::begin_with(const RoundInfo& info, const SlotValues& inputs) {
   exchange.begin(info);
-  for (Slot s = 0; s < inputs.size(); ++s) std::ranges::copy(inputs[s], exchange.values(s).begin());
+  for (Slot s = 0; s < inputs.size(); ++s) exchange.residence().store(exchange.values(s).data(), std::as_bytes(std::span(inputs[s])));
 }
 
 void Rank::round(const RoundInfo& info, const SlotValues& inputs) {
@@ -97,7 +97,10 @@ void Rank::round(const RoundInfo& info, const SlotValues& inputs) {
 
 SlotValues Rank::values() {
   SlotValues all;
-  for (Slot s = 0; s < trial.slots.size(); ++s) all.emplace_back(exchange.values(s).begin(), exchange.values(s).end());
+  for (Slot s = 0; s < trial.slots.size(); ++s) {
+    Values& of_slot = all.emplace_back(exchange.values(s).size());
+    exchange.residence().fetch(std::as_writable_bytes(std::span(of_slot)), exchange.values(s).data());
+  }
   return all;
 }
 

@@ -58,7 +58,7 @@ inline constexpr double kPatience_s = 60;  // for what must not depend on the de
 
 // An exchange as one rank sees it.
 struct Rank {
-  Rank(comm::Transport& transport, const Trial& trial, double timeout_s = kPatience_s);
+  Rank(comm::Transport& transport, const Trial& trial, double timeout_s = kPatience_s, Residence& residence = host_residence());
   int index() const { return driver.rank(); }
   void begin_with(const RoundInfo& info, const SlotValues& inputs);  // begin() and the values of all slots
   void round(const RoundInfo& info, const SlotValues& inputs);       // all of it, slots being ready in the trial's order
