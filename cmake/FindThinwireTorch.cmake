@@ -2,7 +2,8 @@
 # libtorch_cpu needs none (docs/decisions/002-libtorch.md).
 #
 # In:  THINWIRE_TORCH_PREFIX  the folder that holds include/ and lib/ (site-packages/torch)
-# Out: target ThinwireTorch::cpu, variable THINWIRE_TORCH_VERSION
+# Out: target ThinwireTorch::cpu, variable THINWIRE_TORCH_VERSION; target ThinwireTorch::cuda where the wheel has a CUDA half: for modules
+#      that are loaded after it
 set(THINWIRE_TORCH_PREFIX "$ENV{THINWIRE_TORCH_PREFIX}" CACHE PATH "site-packages/torch of a torch wheel")
 find_library(THINWIRE_TORCH_CPU_LIBRARY torch_cpu PATHS ${THINWIRE_TORCH_PREFIX}/lib NO_DEFAULT_PATH)
 find_library(THINWIRE_C10_LIBRARY c10 PATHS ${THINWIRE_TORCH_PREFIX}/lib NO_DEFAULT_PATH)
@@ -40,4 +41,10 @@ if(ThinwireTorch_FOUND AND NOT TARGET ThinwireTorch::cpu)
     INTERFACE_LINK_LIBRARIES ThinwireTorch::c10
     # The wheel's own libraries (libgomp, libcudart) are found through the wheel's rpath, not at our link.
     INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
+  if(EXISTS ${THINWIRE_TORCH_PREFIX}/lib/libtorch_cuda.so)
+    add_library(ThinwireTorch::cuda SHARED IMPORTED)
+    set_target_properties(ThinwireTorch::cuda PROPERTIES
+      IMPORTED_LOCATION ${THINWIRE_TORCH_PREFIX}/lib/libtorch_cuda.so
+      INTERFACE_LINK_LIBRARIES "ThinwireTorch::cpu;${THINWIRE_TORCH_PREFIX}/lib/libc10_cuda.so")
+  endif()
 endif()

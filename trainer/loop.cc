@@ -19,6 +19,11 @@
 namespace thinwire::trainer {
 
 namespace {
+// In the order in which backward is done with them.
+void report_all_gradients(exchange::Schedule& schedule) {
+  for (size_t slot = schedule.exchange().table().slots().size(); slot-- > 0;) schedule.gradient_ready(static_cast<exchange::Slot>(slot));
+}
+
 double dense_bytes_per_step(int64_t num_parameters, int world) {
   return 8.0 * static_cast<double>(num_parameters) * (world - 1) / world;  // ring all-reduce of fp32, per rank
 }
@@ -27,6 +32,7 @@ double dense_bytes_per_step(int64_t num_parameters, int world) {
 Loop::Loop(Parts& parts, const Restored& restored)
     : parts_(parts),
       batches_(*parts.task, parts.options.data.micro_batch, parts.micro_batches, parts.driver.rank(), parts.driver.size()),
+      passes_(*parts.model, parts.passes_as_graph),
       metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(),
                parts.task->facts()),
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
@@ -77,11 +83,9 @@ Loop::StepResult Loop::train_step(int64_t step) {
   std::vector<at::Tensor> losses;
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
     parts_.armed = micro + 1 == parts_.micro_batches;
-    const Batch batch = batches_.get(step, micro);
-    const at::Tensor loss = parts_.model->loss(batch.inputs, batch.targets);
-    loss.backward();
-    losses.push_back(loss.detach());
+    losses.push_back(passes_.run(batches_.get(step, micro)));
   }
+  if (!passes_.called_hooks()) report_all_gradients(schedule);
   parts_.armed = false;
   for (const auto& loss : losses) result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
   result.times.forward_backward_s = computes.end();

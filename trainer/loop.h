@@ -4,6 +4,7 @@
 #include "trainer/batches.h"
 #include "trainer/metrics.h"
 #include "trainer/parts.h"
+#include "trainer/passes.h"
 #include "trainer/resume.h"
 #include "trainer/step_reports.h"
 
@@ -35,6 +36,7 @@ class Loop {
 
   Parts& parts_;
   TrainBatches batches_;
+  Passes passes_;
   Metrics metrics_;
   WireLedger ledger_;
   int64_t step_ = 0;  // finished steps

@@ -26,6 +26,8 @@ void describe(config::Section& s, RunOptions& o) {
   s.choice("device", o.device, {"auto", "cpu", "cuda"}, "where the model lives; auto: on a GPU where each rank has one to itself");
   s.choice("precision", o.precision, {"auto", "fp32", "medium", "bf16"},
            "of matrix products; medium: factors rounded to bf16 where the CPU gains by it; bf16: autocast; auto: measured at the start");
+  s.choice("cuda_graph", o.cuda_graph, {"auto", "on", "off"},
+           "forward and backward on a GPU as one recorded graph; auto: where the exchange does not begin during backward");
   s.integer("threads", o.threads, {1, 1024}, "threads per rank within one operation");
   s.integer("verify_every", o.verify_every, {0, INT64_MAX}, "steps between comparisons of parameter hashes over all ranks; 0: never");
   s.rule("name", [&o]() -> std::optional<std::string> {
@@ -93,8 +95,13 @@ int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
 }
 
 bool may_change_on_resume(const std::string& key) {
-  constexpr std::array kExact = {"run.steps",        "run.name",        "run.dir",
-                                 "run.verify_every", "data.gcide_path", "data.fashion_mnist_path"};  // the data's hash is compared
+  constexpr std::array kExact = {"run.steps",
+                                 "run.name",
+                                 "run.dir",
+                                 "run.cuda_graph",
+                                 "run.verify_every",
+                                 "data.gcide_path",
+                                 "data.fashion_mnist_path"};  // the data's hash is compared
   constexpr std::array kSections = {"log.", "eval.", "checkpoint.", "comm."};
   for (const std::string_view exact : kExact) {
     if (key == exact) return true;

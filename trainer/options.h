@@ -19,6 +19,7 @@ struct RunOptions {
   int64_t steps = 300;
   std::string device = "auto";  // auto | cpu
   std::string precision = "fp32";  // auto | fp32 | medium | bf16: trainer/precision.h
+  std::string cuda_graph = "auto";  // auto | on | off: trainer/passes.h
   int64_t threads = 1;       // of LibTorch within an operation
   int64_t verify_every = 0;  // steps; compares parameter hashes over all ranks; 0: never
 };

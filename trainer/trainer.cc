@@ -5,10 +5,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "exchange/attach.h"
+#include "models/graph/graph.h"
 #include "trainer/agreement.h"
 #include "trainer/announce.h"
 #include "trainer/loop.h"
@@ -114,6 +116,7 @@ void set_device(Parts& parts, models::Model& model, const std::vector<std::strin
   parts.device = choose_device(parts.driver, parts.options.run.device, hosts);
   if (parts.device.at.is_cpu()) return;
   parts.config["run.device"] = "cuda";
+  models::use_own_stream(parts.device.at);
   model.move_to(parts.device.at);
 }
 
@@ -124,13 +127,24 @@ void set_precision(Parts& parts, std::unique_ptr<models::Model> model) {
   parts.model = apply_precision(parts.precision, std::move(model));
 }
 
+// Recorded passes tell of no gradient before the last, so auto takes them where the exchange does not begin during backward.
+bool wants_graph(const Parts& parts) {
+  const Options& o = parts.options;
+  if (o.run.cuda_graph == "off" || (o.run.cuda_graph == "auto" && parts.device.at.is_cpu())) return false;
+  const std::string why_not = parts.device.at.is_cpu() ? "the model lives on the host" : models::why_no_graphs();
+  if (o.run.cuda_graph == "on" && !why_not.empty())
+    throw ConfigError("run.cuda_graph is on, but " + why_not + "; set run.cuda_graph: auto");
+  const bool overlaps = o.exchange.schedule == "every_step" && parts.driver.size() > 1;
+  return why_not.empty() && (o.run.cuda_graph == "on" || !overlaps);
+}
+
 void build_exchange(Parts& parts, exchange::SlotTable table, const std::vector<std::string>& hosts) {
   const Options& options = parts.options;
   if (!parts.device.at.is_cpu()) parts.residence = make_residence(parts.device.at);
-  parts.exchange = std::make_unique<exchange::Exchange>(
-      parts.driver, std::move(table), options.compress.error_feedback, options.exchange.overlap, static_cast<uint64_t>(options.run.seed),
-      options.exchange.hierarchy == "node" ? nodes_of(hosts) : std::vector<int>(),
-      parts.residence ? *parts.residence : exchange::host_residence());
+  parts.exchange = std::make_unique<exchange::Exchange>(parts.driver, std::move(table), options.compress.error_feedback,
+                                                        options.exchange.overlap, static_cast<uint64_t>(options.run.seed),
+                                                        options.exchange.hierarchy == "node" ? nodes_of(hosts) : std::vector<int>(),
+                                                        parts.residence ? *parts.residence : exchange::host_residence());
   parts.schedule = exchange::make_schedule(options.exchange, *parts.exchange, spans_of(*parts.model));
   place_gradients(parts);
   exchange::hook_gradients(values_of(*parts.model), *parts.schedule, parts.armed);
@@ -146,6 +160,7 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
   require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
   set_device(parts, *model, hosts);
   set_precision(parts, std::move(model));
+  parts.passes_as_graph = wants_graph(parts);
   build_exchange(parts, std::move(table), hosts);
   parts.planner =
       std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
