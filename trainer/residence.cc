@@ -84,17 +84,4 @@ void DeviceResidence::store_gradients(size_t begin, std::span<const float> from)
 void DeviceResidence::fetch_parameters(exchange::Slot slot) { copies_[slot].copy_(parameters_[slot].detach()); }
 void DeviceResidence::store_parameters(exchange::Slot slot) { parameters_[slot].detach().copy_(copies_[slot]); }
 
-std::span<std::byte> HostMemory::of(const at::Tensor& tensor) {
-  auto host = tensor.detach();
-  if (!host.is_cpu()) {
-    host = host.cpu();
-    copies_.emplace_back(tensor, host);
-  }
-  return {static_cast<std::byte*>(host.data_ptr()), host.nbytes()};
-}
-
-void HostMemory::store() {
-  for (const auto& [tensor, copy] : copies_) tensor.detach().copy_(copy);
-}
-
 }  // namespace thinwire::trainer

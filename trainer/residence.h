@@ -38,14 +38,4 @@ class DeviceResidence final : public exchange::Residence {
   std::vector<std::optional<c10::Event>> computed_;  // by bucket: all of its gradients
 };
 
-// Host memory for tensors, wherever they live: their own on the host, else copies, which live as long as this does.
-class HostMemory {
- public:
-  std::span<std::byte> of(const at::Tensor& tensor);
-  void store();  // what was written into the copies goes to the tensors
-
- private:
-  std::vector<std::pair<at::Tensor, at::Tensor>> copies_;  // tensor, copy
-};
-
 }  // namespace thinwire::trainer

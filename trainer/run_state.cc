@@ -23,14 +23,14 @@ checkpoint::State run_state(const models::Model& model, const Optimizer& optimiz
     const auto shape = piece.slot_shaped ? parameters[piece.slot].value.sizes().vec()
                                          : std::vector<int64_t>{static_cast<int64_t>(piece.memory.size() / size_of(piece.dtype))};
     state.tensors.push_back(
-        {owner + piece.name, piece.dtype, shape, piece.memory, piece.same_on_all_ranks ? Scope::replicated : Scope::per_rank});
+        {owner + piece.name, piece.dtype, shape, host.of(piece.memory), piece.same_on_all_ranks ? Scope::replicated : Scope::per_rank});
   };
   for (const auto& piece : schedule.exchange().state()) add("exchange/", piece);
   for (const auto& piece : schedule.state()) add("schedule/", piece);
   state.tensors.push_back({"metrics/wire_totals",
                            DType::i64,
                            {static_cast<int64_t>(totals.size())},
-                           std::as_writable_bytes(std::span(totals)),
+                           host.of(std::as_writable_bytes(std::span(totals))),
                            Scope::per_rank});
   return state;
 }
