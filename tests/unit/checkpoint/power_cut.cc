@@ -62,12 +62,17 @@ void NotedDisk::Change::apply(Names& names) const {
   if (!added.empty()) names[added] = inode;
 }
 
+void NotedDisk::attempt(const fs::path& path) {
+  if (++attempts_ == failing_attempt_) throw CheckpointError("cannot touch " + path.string() + ": No space left on device");
+}
+
 void NotedDisk::note(Operation operation) {
   if (operation.kind == Operation::Kind::change) operation.change.apply(now_[operation.inode]);
   operations_.push_back(std::move(operation));
 }
 
 int NotedDisk::create(const fs::path& path) {
+  attempt(path);
   const int file = Files::create(path);
   open_[file] = now_.size();
   now_.emplace_back();
@@ -76,33 +81,44 @@ int NotedDisk::create(const fs::path& path) {
 }
 
 void NotedDisk::write(int file, ConstBytes bytes, const fs::path& path) {
+  attempt(path);
   Files::write(file, bytes, path);
   note({Operation::Kind::write, open_.at(file), {}, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
 }
 
-void NotedDisk::sync(int file, const fs::path&) { note({Operation::Kind::sync_file, open_.at(file), {}, ""}); }
+void NotedDisk::sync(int file, const fs::path& path) {
+  attempt(path);
+  note({Operation::Kind::sync_file, open_.at(file), {}, ""});
+}
 
 void NotedDisk::make_directory(const fs::path& path) {
+  attempt(path);
   Files::make_directory(path);
   now_.emplace_back();
   note({Operation::Kind::change, directory_of(path), {"", path.filename(), now_.size() - 1}, "directory"});
 }
 
-void NotedDisk::sync_directory(const fs::path& path) { note({Operation::Kind::sync_directory, inode_of(path), {}, ""}); }
+void NotedDisk::sync_directory(const fs::path& path) {
+  attempt(path);
+  note({Operation::Kind::sync_directory, inode_of(path), {}, ""});
+}
 
 void NotedDisk::rename(const fs::path& from, const fs::path& to) {
   check(from.parent_path() == to.parent_path(), "renames stay within a directory");
+  attempt(to);
   const Inode inode = inode_of(from);
   Files::rename(from, to);
   note({Operation::Kind::change, directory_of(to), {from.filename(), to.filename(), inode}, ""});
 }
 
 void NotedDisk::remove_file(const fs::path& path) {
+  attempt(path);
   Files::remove_file(path);
   note({Operation::Kind::change, directory_of(path), {path.filename(), "", 0}, ""});
 }
 
 void NotedDisk::remove_directory(const fs::path& path) {
+  attempt(path);
   Files::remove_directory(path);
   note({Operation::Kind::change, directory_of(path), {path.filename(), "", 0}, ""});
 }

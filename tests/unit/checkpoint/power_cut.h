@@ -23,7 +23,10 @@ class NotedDisk : public Files {
  public:
   explicit NotedDisk(const std::filesystem::path& root);  // a directory; what it holds by now is certain
 
-  size_t num_operations() const { return operations_.size(); }
+  size_t num_operations() const { return operations_.size(); }  // that succeeded
+  // The n-th attempt, counted from 1, fails with ENOSPC.
+  void fail_at(size_t attempt) { failing_attempt_ = attempt; }
+  bool has_failed() const { return failing_attempt_ > 0 && attempts_ >= failing_attempt_; }
   // After a power cut behind the first `num_operations`: all states if there are at most `most` choices, else so many that the seed picks.
   std::set<Tree> states_after(size_t num_operations, size_t most, uint64_t seed) const;
 
@@ -60,6 +63,7 @@ class NotedDisk : public Files {
   // One of the states: for each node which of its uncertain things are there.
   using Choice = std::vector<uint64_t>;
 
+  void attempt(const std::filesystem::path& path);
   void note(Operation operation);
   Inode inode_of(const std::filesystem::path& path) const;
   Inode directory_of(const std::filesystem::path& path) const { return inode_of(path.parent_path()); }
@@ -68,6 +72,7 @@ class NotedDisk : public Files {
   static uint64_t num_choices(const Node& node);
   static void add_to(Tree& tree, const Nodes& nodes, const Choice& choice, Inode inode, const std::string& path);
 
+  size_t attempts_ = 0, failing_attempt_ = 0;
   std::filesystem::path root_;
   Nodes initial_;              // inode 0: the root
   std::vector<Names> now_;     // of each inode, as the running program sees it

@@ -52,6 +52,37 @@ TEST_P(PowerCut, AtAnyOperationLeavesTheOldCheckpointOrTheNew) {
   std::printf("%zu states: the old checkpoint in %zu, the new one in %zu\n", num_old + num_new, num_old, num_new);
 }
 
+// An operation fails, the save tells so or makes do without it, and then the power fails.
+TEST_P(PowerCut, AfterAFailureLeavesTheOldCheckpointOrTheNew) {
+  const Scene& scene = GetParam();
+  for (size_t n = 1; !HasFailure(); ++n) {
+    SCOPED_TRACE("attempt " + std::to_string(n) + " fails");
+    TempDir dir;
+    scene.set(dir / "checkpoints");
+    const auto disk = std::make_shared<NotedDisk>(dir.path());
+    disk->fail_at(n);
+    bool saved = true;
+    ::testing::internal::CaptureStderr();
+    on_ranks(1, [&](comm::Driver& driver) {
+      try {
+        Store(dir / "checkpoints", driver, scene.options(scene.keep), disk)
+            .save(scene.new_step, Model(0, Scene::kNewSeed).state(), some_facts());
+      } catch (const CheckpointError&) {
+        saved = false;
+      }
+    });
+    ::testing::internal::GetCapturedStderr();
+    if (!disk->has_failed()) break;
+    for (const Tree& state : disk->states_after(disk->num_operations(), kMostStates, n)) {
+      TempDir after;
+      make_tree(after.path(), state);
+      const bool is_new = next_start_finds_new(after / "checkpoints", scene);
+      EXPECT_TRUE(is_new || !saved) << "save() returned, but the checkpoint is not there";
+      next_save_succeeds_and_cleans_up(after / "checkpoints");
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Save, PowerCut, ::testing::ValuesIn(scenes()), [](const auto& one) { return std::string(one.param.name); });
 
 // The model is worth something only if it catches what is missing: a save that returns without one of its fsyncs.
