@@ -36,6 +36,7 @@ class Recorder {
 std::shared_ptr<Recorder> current();  // null: nothing is recorded
 void adopt(std::shared_ptr<Recorder> recorder);
 void set_thread(int index);  // of this thread within its rank: 0 trains
+inline constexpr int kBackgroundThread = 31;  // what goes on beside training, in whatever thread
 
 // Its own lifetime, up to end().
 class Span {

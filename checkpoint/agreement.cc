@@ -20,7 +20,8 @@ using Messages = std::vector<std::vector<std::byte>>;
 
 Messages gather(comm::Driver& driver, const std::string& what, ConstBytes mine, size_t max_bytes_each) {
   Messages all;
-  driver.run("checkpoint: " + what, [&](comm::Wire& wire) { all = comm::all_gather(wire, mine, max_bytes_each); });
+  driver.run(
+      "checkpoint: " + what, [&](comm::Wire& wire) { all = comm::all_gather(wire, mine, max_bytes_each); }, driver.background_lane());
   return all;
 }
 

@@ -17,8 +17,8 @@ struct RankResult {
 // Runs `work` on every rank and gives every rank everyone's result, by rank. An exception of `work` is a result that is not ok.
 //
 // While disks are slow no message would pass, and a peer that waits for longer than the wire's timeout gives up: so the work runs on a
-// thread of its own while ranks keep telling each other that they are still at it. Throws CommError when a peer is lost. Texts are cut to
-// 60 kB. `what` is for messages.
+// thread of its own while ranks keep telling each other, on the driver's background lane, that they are still at it. Throws CommError when
+// a peer is lost. Texts are cut to 60 kB. `what` is for messages.
 std::vector<RankResult> together(comm::Driver& driver, const std::string& what, const std::function<std::string()>& work);
 
 // CheckpointError with the first failing rank's text, the same on every rank.

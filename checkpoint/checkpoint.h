@@ -3,10 +3,10 @@
 // A directory named step-N is complete, always: everything is written and fsynced under another name, COMPLETE is put inside, and the
 // rename is the commit (docs/formats/checkpoint.md).
 //
-// Save, newest_good and load are collective: all ranks call them in the same order with the same step, each on its own thread, and all get
-// the same result or the same CheckpointError. Ranks talk through jobs on the driver, so no other thread may post jobs meanwhile. The
-// directory must be on storage that every rank's host shares. A lost peer is a CommError; what was being written stays behind under a
-// temporary name until the next save.
+// Save, newest_good and load are collective: all ranks call them in the same order with the same step, one at a time on each, and all get
+// the same result or the same CheckpointError. Ranks talk on the driver's background lane, so that training and its exchange may go on
+// beside a save (background_saver.h). The directory must be on storage that every rank's host shares. A lost peer is a CommError; what was
+// being written stays behind under a temporary name until the next save.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -30,6 +30,8 @@ struct CheckpointOptions {
   std::string base =
       "none";           // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
   int64_t threads = 1;  // of each rank, that code and decode
+  bool async = true;    // training waits for a copy of the state alone; the rest of a save happens beside the next steps
+  std::string when_busy = "wait";  // a save is due while the one before is still under way. wait: for that one; skip: the one that is due
 };
 void describe(config::Section& section, CheckpointOptions& options);
 

@@ -11,6 +11,11 @@ void describe(config::Section& section, CheckpointOptions& options) {
       "base", options.base, {"none", "previous"},
       "mode exact; previous: tensors are coded against the checkpoint before where that saves a twentieth, which then has to stay; for "
       "checkpoints a few steps apart; none: each stands alone");
+  section.boolean("async", options.async,
+                  "training waits only while state is copied (one more copy in memory); coding and writing happen beside the next steps");
+  section.choice(
+      "when_busy", options.when_busy, {"wait", "skip"},
+      "async: a save is due while the one before is under way; wait: training waits for that one; skip: the one due is left out");
   section.integer("threads", options.threads, {1, 256}, "threads of each rank that code and decode tensors");
   section.integer("keep", options.keep, {0}, "newest checkpoints that stay on disk; 0: all");
 }

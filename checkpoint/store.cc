@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "checkpoint/agreement.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/layout.h"
@@ -89,6 +90,7 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts) {
   check(step >= 0 && options_.keep >= 0, "steps and counts are not negative");
   const std::string failed = fmt::format("checkpoint {} was not saved", path_of(step).string());
   const auto agree = [&](const char* what, const std::function<std::string()>& work) {
+    const trace::Span span(trace::Lane::checkpoint, what, step);
     std::vector<RankResult> results = together(driver_, what, work);
     throw_if_any_failed(results, failed);
     return results;

@@ -38,8 +38,8 @@ std::pair<ExitCode, std::string> reason_of(const std::exception_ptr& error) {
 
 struct Driver::Impl {
   struct Lane {
-    Lane(Transport& transport, const std::string& name, double timeout_s, BusyTime& busy)
-        : channel(open_to_all(transport, name)), wire(*channel, timeout_s, &busy) {}
+    Lane(Transport& transport, const std::string& name, double timeout_s, BusyTime* busy)
+        : channel(open_to_all(transport, name)), wire(*channel, timeout_s, busy) {}
     const std::unique_ptr<Channel> channel;
     Wire wire;  // of the lane's thread alone
     std::condition_variable wake;
@@ -58,13 +58,12 @@ struct Driver::Impl {
       }
       bulk_lanes = most;
     }
-    for (int i = 0; i <= bulk_lanes; ++i) {
-      const std::string name = i == kControl ? "control" : "bulk " + std::to_string(i);
-      lanes.push_back(std::make_unique<Lane>(i == kControl ? transport.control() : transport, name, timeout_s, busy));
-    }
+    lanes.push_back(std::make_unique<Lane>(transport.control(), "control", timeout_s, &busy));
+    for (int i = 1; i <= bulk_lanes; ++i) lanes.push_back(std::make_unique<Lane>(transport, "bulk " + std::to_string(i), timeout_s, &busy));
+    lanes.push_back(std::make_unique<Lane>(transport.control(), "background", timeout_s, nullptr));
     for (size_t i = 0; i < lanes.size(); ++i) {
       lanes[i]->thread = std::thread([this, i] {
-        trace::set_thread(static_cast<int>(i) + 1);  // 0 is the training thread
+        trace::set_thread(i + 1 == lanes.size() ? trace::kBackgroundThread : static_cast<int>(i) + 1);  // 0 is the training thread
         serve(*lanes[i]);
       });
     }
@@ -104,8 +103,10 @@ struct Driver::Impl {
     }
     {
       const std::lock_guard lock(mutex);
-      counters.sent_bytes += lane.wire.counters().sent_bytes - before.sent_bytes;
-      counters.received_bytes += lane.wire.counters().received_bytes - before.received_bytes;
+      WireCounters& total = &lane == lanes.back().get() ? background_counters : counters;
+      total.sent_bytes += lane.wire.counters().sent_bytes - before.sent_bytes;
+      total.received_bytes += lane.wire.counters().received_bytes - before.received_bytes;
+      total.busy_s += lane.wire.counters().busy_s - before.busy_s;
       if (error && !failure) failure = error;
     }
     if (error) abort_because_of(error);
@@ -122,7 +123,7 @@ struct Driver::Impl {
   std::condition_variable done;
   std::exception_ptr failure;  // the first, guarded by mutex, as all below
   bool closing = false;
-  WireCounters counters;
+  WireCounters counters, background_counters;
 };
 
 Driver::Driver(Transport& transport, double timeout_s, int bulk_lanes)
@@ -139,7 +140,7 @@ Driver::~Driver() {
 
 int Driver::rank() const { return impl_->lanes[kControl]->channel->rank(); }
 int Driver::size() const { return impl_->lanes[kControl]->channel->size(); }
-int Driver::bulk_lanes() const { return static_cast<int>(impl_->lanes.size()) - 1; }
+int Driver::bulk_lanes() const { return static_cast<int>(impl_->lanes.size()) - 2; }
 
 void Driver::post(Task& task, int at) {
   Impl::Lane& lane = *impl_->lanes.at(static_cast<size_t>(at));
@@ -172,10 +173,10 @@ void Driver::wait(Task& task) {
   if (error) std::rethrow_exception(error);
 }
 
-void Driver::run(std::string name, std::function<void(Wire&)> job) {
+void Driver::run(std::string name, std::function<void(Wire&)> job, int at) {
   for (const auto& lane : impl_->lanes) check(std::this_thread::get_id() != lane->thread.get_id(), "a task does not wait for another task");
   Task task(std::move(name), std::move(job));
-  post(task);
+  post(task, at);
   wait(task);
 }
 
@@ -191,8 +192,13 @@ void Driver::abort(ExitCode code, const std::string& why) noexcept {
 WireCounters Driver::counters() const {
   const std::lock_guard lock(impl_->mutex);
   WireCounters all = impl_->counters;
-  all.busy_s = impl_->busy.seconds();
+  all.busy_s = impl_->busy.seconds();  // lanes overlap: no sum
   return all;
+}
+
+WireCounters Driver::background_counters() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->background_counters;
 }
 
 }  // namespace thinwire::comm

@@ -1,9 +1,10 @@
 // The communication threads of a rank. Everything that crosses the wire is a task posted here: exchange, flags, hashes.
 //
 // A driver has lanes, each a thread with a channel of its own: one for control (flags, hashes, agreements) and some for bulk, so that one
-// bucket is encoded while another is on the wire, and a flag does not wait behind either. Tasks of a lane run one after another in the
-// order posted; so every rank must post the same tasks to a lane in the same order. A task may block on the wire, never on the thread that
-// posted it. After a task threw, all channels are aborted, and every task that has not ended fails with the same error.
+// bucket is encoded while another is on the wire, and a flag does not wait behind either; and one for the background, for what waits for
+// disks and may have to say something at any time. Tasks of a lane run one after another in the order posted; so every rank must post the
+// same tasks to a lane in the same order. A task may block on the wire, never on the thread that posted it. After a task threw, all channels
+// are aborted, and every task that has not ended fails with the same error.
 // Thread-safe. The destructor lets posted tasks finish, or fail, and joins.
 #pragma once
 #include <cstddef>
@@ -47,10 +48,10 @@ class Task {
 
 class Driver {
  public:
-  static constexpr int kControl = 0;  // the lane of what is small; bulk lanes follow it
+  static constexpr int kControl = 0;  // the lane of what is small; bulk lanes follow it, then that of the background
 
-  // Opens channels of all the transport's ranks, that of control over transport.control(). timeout_s bounds the wait for any one message.
-  // A transport that serves fewer bulk lanes than asked for gets fewer; a line of the log says so.
+  // Opens channels of all the transport's ranks, those of control and of the background over transport.control(). timeout_s bounds the wait
+  // for any one message. A transport that serves fewer bulk lanes than asked for gets fewer; a line of the log says so.
   Driver(Transport& transport, double timeout_s, int bulk_lanes = 2);
   ~Driver();
   Driver(const Driver&) = delete;
@@ -60,17 +61,19 @@ class Driver {
   int size() const;
   int bulk_lanes() const;
   int bulk_lane(size_t turn) const { return 1 + static_cast<int>(turn % static_cast<size_t>(bulk_lanes())); }  // round robin
+  int background_lane() const { return 1 + bulk_lanes(); }  // one thread of a rank posts to it at a time
 
   void post(Task& task, int lane = kControl);
   void wait(Task& task);             // until it is not pending: not from inside a task. Rethrows what it threw, once
   void settle(Task& task) noexcept;  // wait() that keeps the error to itself
-  // post() to the control lane, and wait().
-  void run(std::string name, std::function<void(Wire&)> job);
+  void run(std::string name, std::function<void(Wire&)> job, int lane = kControl);  // post() and wait()
 
   // From any thread: this rank is going down with `code` because of `why`; tells the peers and fails all tasks.
   void abort(ExitCode code, const std::string& why) noexcept;
 
-  WireCounters counters() const;  // of all tasks finished so far; busy_s: time in which some lane was at the wire
+  // Of all tasks finished so far on the other lanes; busy_s: time in which some of them was at the wire.
+  WireCounters counters() const;
+  WireCounters background_counters() const;  // of the background's
 
  private:
   struct Impl;

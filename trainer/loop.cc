@@ -36,8 +36,8 @@ Loop::Loop(Parts& parts, const Restored& restored)
       metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(),
                parts.task->facts()),
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
+      saves_(parts, metrics_, restored.step),
       step_(restored.step),
-      last_saved_(restored.step),
       reports_(parts.driver) {
   ledger_.restore(restored.wire_totals);
 }
@@ -52,8 +52,7 @@ ExitCode Loop::run() {
     log::info("step {} of {} is done already; raise run.steps to train on", step_, last);
     return ExitCode::ok;
   }
-  const auto counters = parts_.driver.counters();
-  ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
+  count_outside_steps();
   metrics_.started(step_ + 1);
   if (parts_.options.log.tensorboard) metrics_.show_in_tensorboard(parts_.request.resolved_yaml);
   while (step_ < last) {
@@ -61,14 +60,14 @@ ExitCode Loop::run() {
     ++step_;
     if (after_step(step_, result)) {
       const int signal = stop_signal();
-      save(step_);
+      saves_.save_and_wait(step_, ledger_.state());
       metrics_.event(step_, "stopped", fmt::format("signal {}", signal));
       log::info("stopped by a signal at step {}; go on by the same command with --resume auto", step_);
-      return last_save_failed_ ? ExitCode::checkpoint : ExitCode::requeue;
+      return saves_.last_failed() ? ExitCode::checkpoint : ExitCode::requeue;
     }
   }
   finish();
-  return last_save_failed_ ? ExitCode::checkpoint : ExitCode::ok;
+  return saves_.last_failed() ? ExitCode::checkpoint : ExitCode::ok;
 }
 
 Loop::StepResult Loop::train_step(int64_t step) {
@@ -129,9 +128,11 @@ bool Loop::after_step(int64_t step, const StepResult& result) {
   const Options& o = parts_.options;
   const bool last = step == o.run.steps, exchanged = parts_.schedule->exchanged();
   const auto every = [&](int64_t interval) { return interval > 0 && step % interval == 0; };
+  saves_.poll();
   bool stop = collect_report();  // of an earlier step
   const auto counters = parts_.driver.counters();
   ledger_.end_step(counters.sent_bytes, counters.received_bytes, exchanged);
+  ledger_.count_background(parts_.driver.background_counters().sent_bytes);
   metrics_.add(result.times, ledger_.step_sent());
   if (metrics_.due(step) || exchanged) post_report(step, result);
   if (exchanged && layers_due(step)) metrics_.layers(step, layer_records(*parts_.exchange, o.compress.error_feedback.name));
@@ -147,7 +148,11 @@ bool Loop::after_step(int64_t step, const StepResult& result) {
     metric_ = parts_.task->metric(scores);
     metrics_.validation(step, scores.loss, metric_);
   }
-  if (saves) save(step);
+  if (last) {
+    saves_.save_and_wait(step, ledger_.state());
+  } else if (saves) {
+    saves_.save(step, ledger_.state());
+  }
   return false;
 }
 
@@ -201,32 +206,14 @@ void Loop::verify_replicas(int64_t step) const {
   require_same_bits(parts_.driver, step, names, hashes);
 }
 
-void Loop::save(int64_t step) {
-  if (step == last_saved_) return;
-  trace::Span saves(trace::Lane::checkpoint, "step", step);
-  auto wire_totals = ledger_.state();
-  HostMemory host;
-  parts_.exchange->join();  // a failure of the exchange is none of the disk
-  try {
-    parts_.store->save(step, state_at(parts_, step, wire_totals, host),
-                       {parts_.location.directory.filename(),
-                        to_hex(hash64(parts_.request.resolved_yaml)),
-                        parts_.request.version,
-                        parts_.config,
-                        {{"plan", parts_.planner->to_text()}}});
-    last_saved_ = step;
-    last_save_failed_ = false;
-    metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", saves.end()));
-  } catch (const CheckpointError& e) {
-    last_save_failed_ = true;
-    metrics_.event(step, "checkpoint_failed", e.what());
-    log::warn("the checkpoint of step {} was not saved, training goes on: {}", step, e.what());
-  }
+void Loop::count_outside_steps() {
+  const auto counters = parts_.driver.counters();
+  ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
+  ledger_.count_background(parts_.driver.background_counters().sent_bytes);
 }
 
 void Loop::finish() {
-  const auto counters = parts_.driver.counters();
-  ledger_.count_outside_steps(counters.sent_bytes, counters.received_bytes);
+  count_outside_steps();
   const auto ratio = ledger_.ratio_total();
   const std::string saving = ratio ? fmt::format("ratio_total {:.1f}", *ratio) : "nothing was sent";
   metrics_.event(step_, "done", fmt::format("{} {:.4f}, {}", metric_.name, metric_.value, saving));

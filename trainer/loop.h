@@ -6,6 +6,7 @@
 #include "trainer/parts.h"
 #include "trainer/passes.h"
 #include "trainer/resume.h"
+#include "trainer/saves.h"
 #include "trainer/step_reports.h"
 
 namespace thinwire::trainer {
@@ -26,9 +27,9 @@ class Loop {
   bool after_step(int64_t step, const StepResult& result);
   void post_report(int64_t step, const StepResult& result);
   bool collect_report();  // the one that is pending, if any: True when some rank is to stop
-  void save(int64_t step);
   bool layers_due(int64_t step);
   void verify_replicas(int64_t step) const;
+  void count_outside_steps();
   void finish();
   int64_t tokens_per_step() const { return batches_.global_batch() * parts_.task->facts().sample_tokens; }
   void show_sample() const;
@@ -39,10 +40,9 @@ class Loop {
   Passes passes_;
   Metrics metrics_;
   WireLedger ledger_;
+  Saves saves_;
   int64_t step_ = 0;  // finished steps
-  int64_t last_saved_ = -1;
   int64_t next_layers_ = 0;
-  bool last_save_failed_ = false;
   Metric metric_;  // of the last evaluation
   StepReports reports_;
   struct Reported {  // what the pending report is of

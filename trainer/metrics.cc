@@ -30,6 +30,11 @@ void WireLedger::count_outside_steps(uint64_t sent_total, uint64_t received_tota
   last_received_ = received_total;
 }
 
+void WireLedger::count_background(uint64_t sent_total) {
+  total_sent_ += sent_total - last_background_;
+  last_background_ = sent_total;
+}
+
 void WireLedger::end_step(uint64_t sent_total, uint64_t received_total, bool round_ended) {
   step_sent_ = sent_total - last_sent_;
   step_received_ = received_total - last_received_;
@@ -149,6 +154,20 @@ void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
     if (r.error) layers.back()["error"] = *r.error;
   }
   write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "layers"}, {"step", step}, {"layers", layers}});
+}
+
+void Metrics::saved(const SaveRecord& r) {
+  if (rank_ != 0) return;
+  const bool is_good = r.failure.empty();
+  write(nlohmann::ordered_json{
+      {"ts", now_s()},
+      {"kind", "event"},
+      {"step", r.step},
+      {"event", is_good ? "checkpoint" : "checkpoint_failed"},
+      {"detail", is_good ? fmt::format("{:.2f} s, of which training waited {:.2f} s", r.save_s, r.blocked_s) : r.failure},
+      {"blocked_s", r.blocked_s},
+      {"save_s", r.save_s}}
+            .dump());
 }
 
 void Metrics::event(int64_t step, const std::string& what, const std::string& detail) {

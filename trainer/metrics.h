@@ -45,6 +45,8 @@ class WireLedger {
   // What was said before the first step and after the last (agreements, checkpoints) counts for the run but for no step. Totals are since
   // the start of this process.
   void count_outside_steps(uint64_t sent_total, uint64_t received_total);
+  // What saves said to each other counts likewise, whenever it was said: bytes of the driver's background lane.
+  void count_background(uint64_t sent_total);
   // Called at the end of each step. `round_ended`: this step exchanged.
   void end_step(uint64_t sent_total, uint64_t received_total, bool round_ended);
 
@@ -60,11 +62,19 @@ class WireLedger {
 
  private:
   double dense_per_step_;
-  uint64_t last_sent_ = 0, last_received_ = 0;
+  uint64_t last_sent_ = 0, last_received_ = 0, last_background_ = 0;
   uint64_t step_sent_ = 0, step_received_ = 0;
   uint64_t total_sent_ = 0, round_sent_ = 0;
   int64_t total_steps_ = 0, round_steps_ = 0;
   std::optional<double> ratio_;
+};
+
+// Of a save that ended, on rank 0.
+struct SaveRecord {
+  int64_t step = 0;
+  double blocked_s = 0;  // training waited
+  double save_s = 0;     // until it was committed, or had failed
+  std::string failure;   // empty: it is committed
 };
 
 class Metrics {
@@ -81,6 +91,7 @@ class Metrics {
   void train(const StepRecord& record, const WireLedger& ledger);  // when due: means over the steps since the last record
   void validation(int64_t step, double loss, const Metric& metric);
   void layers(int64_t step, const std::vector<LayerRecord>& records);
+  void saved(const SaveRecord& record);
   void event(int64_t step, const std::string& what, const std::string& detail);
 
  private:

@@ -126,25 +126,4 @@ std::unique_ptr<exchange::Residence> make_residence(const c10::Device& device) {
 
 std::unique_ptr<exchange::Residence> make_torch_residence(const c10::Device& device) { return std::make_unique<TorchResidence>(device); }
 
-std::span<std::byte> HostMemory::of(const at::Tensor& tensor) {
-  auto host = tensor.detach();
-  if (!host.is_cpu()) {
-    host = host.cpu();
-    tensors_.emplace_back(tensor, host);
-  }
-  return {static_cast<std::byte*>(host.data_ptr()), host.nbytes()};
-}
-
-std::span<std::byte> HostMemory::of(const exchange::StatePiece& piece) {
-  if (piece.home->is_host()) return piece.memory;
-  Copy& copy = pieces_.emplace_back(Copy{piece, std::vector<std::byte>(piece.memory.size())});
-  piece.home->fetch(copy.bytes, piece.memory.data());
-  return copy.bytes;
-}
-
-void HostMemory::store() {
-  for (const auto& [tensor, copy] : tensors_) tensor.detach().copy_(copy);
-  for (const Copy& copy : pieces_) copy.piece.home->store(copy.piece.memory.data(), copy.bytes);
-}
-
 }  // namespace thinwire::trainer

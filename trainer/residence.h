@@ -17,20 +17,4 @@ namespace thinwire::trainer {
 std::unique_ptr<exchange::Residence> make_residence(const c10::Device& device);
 std::unique_ptr<exchange::Residence> make_torch_residence(const c10::Device& device);  // always the second
 
-// Host memory for tensors and pieces of state, wherever they live: their own on the host, else copies, which live as long as this does.
-class HostMemory {
- public:
-  std::span<std::byte> of(const at::Tensor& tensor);
-  std::span<std::byte> of(const exchange::StatePiece& piece);
-  void store();  // what was written into the copies goes to where they came from
-
- private:
-  struct Copy {
-    exchange::StatePiece piece;
-    std::vector<std::byte> bytes;
-  };
-  std::vector<std::pair<at::Tensor, at::Tensor>> tensors_;  // tensor, copy
-  std::vector<Copy> pieces_;
-};
-
 }  // namespace thinwire::trainer

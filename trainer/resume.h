@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 
+#include "trainer/host_memory.h"
 #include "trainer/parts.h"
 
 namespace thinwire::trainer {

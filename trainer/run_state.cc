@@ -30,7 +30,7 @@ checkpoint::State run_state(const models::Model& model, const Optimizer& optimiz
   state.tensors.push_back({"metrics/wire_totals",
                            DType::i64,
                            {static_cast<int64_t>(totals.size())},
-                           std::as_writable_bytes(std::span(totals)),
+                           host.of(std::as_writable_bytes(std::span(totals))),
                            Scope::per_rank});
   return state;
 }

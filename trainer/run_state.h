@@ -5,13 +5,12 @@
 #include "checkpoint/state.h"
 #include "exchange/schedule.h"
 #include "models/model.h"
+#include "trainer/host_memory.h"
 #include "trainer/optimizer.h"
-#include "trainer/residence.h"
 
 namespace thinwire::trainer {
 
-// Spans into the live run, or for what lives on a device into copies that `host` keeps: valid while its parts live. `totals` is this rank's
-// WireLedger state.
+// Spans of what `host` gives for the live run: valid while its parts, or the copies, live. `totals` is this rank's WireLedger state.
 //   model/<parameter>                        replicated whenever all ranks hold the same bits
 //   optim/exp_avg/..., optim/exp_avg_sq/...  likewise
 //   exchange/<piece>/<parameter>             what error feedback and sketches keep: most of it each rank's own

@@ -123,8 +123,9 @@ class Trace(thinwire.Case):
             self.assertEqual(len(durations), STEPS)
             for duration, record in zip(durations, records):
                 self.assertAlmostEqual(duration, record[key], delta=2e-7)
-        control_lane = 1
-        sent = sum(span["args"]["bytes"] for span in self.spans(0) if span["cat"] == "wire tx" and span["tid"] % 32 != control_lane)
+        control_lane, background_lane = 1, 31
+        sent = sum(span["args"]["bytes"] for span in self.spans(0)
+                   if span["cat"] == "wire tx" and span["tid"] % 32 not in (control_lane, background_lane))
         self.assertEqual(sent, sum(record["wire_bytes_tx"] for record in records) - (STEPS - 1) * STEP_REPORT_BYTES)
 
     def test_is_not_written_unless_asked_for(self):

@@ -38,11 +38,11 @@ class Verbs(unittest.TestCase):
     def test_an_unknown_verb_is_a_usage_error_that_lists_the_verbs(self):
         code, output = self.run_verb("juggle")
         self.assertEqual(code, 2)
-        for word in ("'juggle'", "build", "test", "fuzz", "bench", "tables", "peers", "demo", "links", "netlab", "clean", "help"):
+        for word in ("'juggle'", "build", "test", "fuzz", "soak", "bench", "tables", "peers", "demo", "links", "netlab", "clean", "help"):
             self.assertIn(word, output)
 
     def test_a_verb_refuses_arguments_that_it_would_ignore(self):
-        for words in (("build", "quickly"), ("clean", "all"), ("test", "a", "b")):
+        for words in (("build", "quickly"), ("clean", "all"), ("test", "a", "b"), ("soak", "1", "2"), ("soak", "long"), ("soak", "0")):
             self.assertEqual(self.run_verb(*words)[0], 2, words)
 
     def test_a_table_that_is_not_there_is_refused_before_anything_is_built(self):

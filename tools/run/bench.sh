@@ -2,9 +2,14 @@
 # shellcheck shell=bash
 
 # bench [CODEC] [ARGUMENT...]: arguments go to bench_codec; without any, every benchmark runs that needs none.
-# bench step [ARGUMENT...]: to bench_step; bench device [CODEC] [ARGUMENT...]: to bench_device; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
+# bench saves [ARGUMENT...]: to benchmarks/saves.py; bench step [ARGUMENT...]: to bench_step; bench device [CODEC] [ARGUMENT...]: to bench_device; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
 bench() {
   local program
+  if [ "${1:-}" = saves ]; then
+    build thinwire
+    python3 -B benchmarks/saves.py "${@:2}"
+    return
+  fi
   build benchmarks
   if (($# == 0)); then
     for program in build/benchmarks/bench_* build/bench_device; do

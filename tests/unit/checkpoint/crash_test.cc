@@ -2,7 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support.h"
+#include "checkpoint/background_saver.h"
+#include "scenes.h"
 #include "unreliable_files.h"
 
 namespace thinwire::checkpoint::testing {
@@ -11,53 +12,27 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-constexpr uint64_t kFirstSeed = 4, kOldSeed = 1, kNewSeed = 2, kNextSeed = 3;
-constexpr int64_t kFirstStep = 5, kOldStep = 10, kNextStep = 30;
-
-struct Scene {
-  const char* name;
-  int64_t new_step;
-  int64_t keep;
-  const char* base = "none";
-  CheckpointOptions options(int64_t kept) const { return {.keep = kept, .base = base}; }
-};
-
 enum class Outcome { saved, refused, crashed };
 
 Outcome save_unreliably(const fs::path& directory, const Scene& scene, const std::shared_ptr<UnreliableFiles>& files) {
-  Model model(0, kNewSeed);
+  Model model(0, Scene::kNewSeed);
   Outcome outcome = Outcome::saved;
   on_ranks(1, [&](comm::Driver& driver) {
+    Store store(directory, driver, scene.options(scene.keep), files);
+    BackgroundSaver saver(store);
     try {
-      Store(directory, driver, scene.options(scene.keep), files).save(scene.new_step, model.state(), some_facts());
-    } catch (const CheckpointError& e) {
-      EXPECT_THAT(e.what(), HasSubstr("No space left on device"));
+      saver.begin(scene.new_step, model.state(), some_facts());
+      const BackgroundSaver::Outcome ended = saver.collect();
+      EXPECT_EQ(ended.step, scene.new_step);
+      if (ended.failure.empty()) return;
+      EXPECT_THAT(ended.failure, HasSubstr("No space left on device"));
       outcome = Outcome::refused;
     } catch (const Crash&) {
       outcome = Outcome::crashed;
     }
   });
-  EXPECT_EQ(model, Model(0, kNewSeed)) << "training memory was touched";
+  EXPECT_EQ(model, Model(0, Scene::kNewSeed)) << "training memory was touched";
   return outcome;
-}
-
-// True when the new state is what the next start loads; anything but old or new is a failure.
-bool next_start_finds_new(const fs::path& directory, const Scene& scene) {
-  std::optional<int64_t> step;
-  on_ranks(1, [&](comm::Driver& driver) { step = Store(directory, driver, {}).newest_good(); });
-  if (!step) {
-    ADD_FAILURE() << "there is no checkpoint any more";
-    return false;
-  }
-  const bool is_new = *step == scene.new_step && loads_as(directory, *step, kNewSeed);
-  EXPECT_TRUE(is_new || (*step == kOldStep && loads_as(directory, *step, kOldSeed))) << "step " << *step << " is neither old nor new";
-  return is_new;
-}
-
-void next_save_succeeds_and_cleans_up(const fs::path& directory) {
-  save_model(directory, 1, kNextStep, kNextSeed, 1);
-  EXPECT_TRUE(loads_as(directory, kNextStep, kNextSeed));
-  EXPECT_THAT(names_in(directory), ::testing::ElementsAre("latest", "step-00000030"));
 }
 
 // Returns false when the save has fewer operations than k.
@@ -65,8 +40,7 @@ bool fault_at(const Scene& scene, Fault fault, int k) {
   SCOPED_TRACE(std::string(scene.name) + ", fault " + std::to_string(static_cast<int>(fault)) + " at operation " + std::to_string(k));
   TempDir dir;
   const fs::path directory = dir / "checkpoints";
-  save_model(directory, 1, kFirstStep, kFirstSeed, 1);
-  save_model(directory, 1, kOldStep, kOldSeed, scene.options(1));
+  scene.set(directory);
   const auto files = std::make_shared<UnreliableFiles>(fault, k, dir / "graveyard");
   const Outcome outcome = save_unreliably(directory, scene, files);
   if (outcome == Outcome::saved) files->cut_power();  // what was reported as saved must survive that
@@ -76,8 +50,7 @@ bool fault_at(const Scene& scene, Fault fault, int k) {
   }
   if (outcome == Outcome::refused) {
     EXPECT_FALSE(is_new) << "save() failed, but its checkpoint is there";
-    const size_t bases = scene.base == std::string("none") ? 0 : 1;
-    EXPECT_LE(names_in(directory).size(), 3 + bases);  // latest, the old one, and at most what could not be removed
+    EXPECT_LE(names_in(directory).size(), 3 + scene.bases());  // latest, the old one, and at most what could not be removed
   }
   next_save_succeeds_and_cleans_up(directory);
   return files->operations() >= k;
@@ -99,9 +72,7 @@ std::string case_name(const ::testing::TestParamInfo<std::tuple<Scene, Fault>>& 
 }
 
 INSTANTIATE_TEST_SUITE_P(Save, CrashTest,
-                         ::testing::Combine(::testing::Values(Scene{"NextStep", 20, 0}, Scene{"NextStepAndRetention", 20, 1},
-                                                              Scene{"SameStepAgain", 10, 1}, Scene{"NextStepWithABase", 20, 1, "previous"},
-                                                              Scene{"SameStepAgainWithABase", 10, 1, "previous"}),
+                         ::testing::Combine(::testing::ValuesIn(scenes()),
                                             ::testing::Values(Fault::full, Fault::killed, Fault::data_lost, Fault::names_lost)),
                          case_name);
 
@@ -110,8 +81,9 @@ bool fault_while_a_base_is_replaced(Fault fault, int k) {
   SCOPED_TRACE("fault " + std::to_string(static_cast<int>(fault)) + " at operation " + std::to_string(k));
   TempDir dir;
   const fs::path directory = dir / "checkpoints";
-  const Scene scene{"", kOldStep, 0, "previous"};
-  for (const auto& [step, seed] : {std::pair(kOldStep, kOldSeed), std::pair(int64_t{20}, kFirstSeed)}) {
+  constexpr uint64_t kFirstSeed = 4;
+  const Scene scene{"", Scene::kOldStep, 0, "previous"};
+  for (const auto& [step, seed] : {std::pair(Scene::kOldStep, Scene::kOldSeed), std::pair(int64_t{20}, kFirstSeed)}) {
     save_model(directory, 1, step, seed, scene.options(0));
   }
   const auto files = std::make_shared<UnreliableFiles>(fault, k, dir / "graveyard");
@@ -119,10 +91,10 @@ bool fault_while_a_base_is_replaced(Fault fault, int k) {
   if (outcome == Outcome::saved) files->cut_power();
   EXPECT_TRUE(loads_as(directory, 20, kFirstSeed));
   on_ranks(1, [&](comm::Driver& driver) { EXPECT_EQ(Store(directory, driver, {}).newest_good(), 20); });
-  EXPECT_TRUE(loads_as(directory, kOldStep, kOldSeed) || loads_as(directory, kOldStep, kNewSeed));
-  save_model(directory, 1, kNextStep, kNextSeed, 0);
+  EXPECT_TRUE(loads_as(directory, Scene::kOldStep, Scene::kOldSeed) || loads_as(directory, Scene::kOldStep, Scene::kNewSeed));
+  save_model(directory, 1, Scene::kNextStep, Scene::kNextSeed, 0);
   EXPECT_TRUE(loads_as(directory, 20, kFirstSeed));
-  save_model(directory, 1, kNextStep + 1, kNextSeed, 1);
+  save_model(directory, 1, Scene::kNextStep + 1, Scene::kNextSeed, 1);
   EXPECT_THAT(names_in(directory), ::testing::ElementsAre("latest", "step-00000031"));
   return files->operations() >= k;
 }

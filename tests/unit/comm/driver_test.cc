@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <array>
 #include <deque>
 #include <future>
+#include <thread>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -104,6 +106,28 @@ TEST(Driver, LanesDoNotWaitForOneAnother) {
     driver.wait(other);
     opened.set_value();
     driver.wait(held);
+  });
+}
+
+// What goes on in the background says things in between wherever its disk is done: on each rank elsewhere. Its bytes are counted apart.
+TEST(Driver, TheBackgroundTalksInBetween) {
+  test::run_ranks(2, [](Transport& transport) {
+    Driver driver(transport, 10, 2);
+    const std::array<std::byte, 5> mine{};
+    const auto in_background = [&] {
+      driver.run(
+          "save", [&](Wire& wire) { all_gather(wire, mine, 5); }, driver.background_lane());
+    };
+    std::thread background;
+    if (driver.rank() == 0) background = std::thread(in_background);
+    for (int step = 0; step < 20; ++step) {
+      if (driver.rank() == 1 && step == 10) background = std::thread(in_background);
+      driver.run("flags", [&](Wire& wire) { all_gather(wire, std::span(mine).first(3), 3); });
+    }
+    background.join();
+    EXPECT_EQ(driver.background_counters().sent_bytes, 5u);
+    EXPECT_EQ(driver.background_counters().received_bytes, 5u);
+    EXPECT_EQ(driver.counters().sent_bytes, 60u);
   });
 }
 

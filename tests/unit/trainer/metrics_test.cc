@@ -20,6 +20,17 @@ TEST(WireLedger, RatioIsOfTheRoundAndTotalOfTheRun) {
   EXPECT_DOUBLE_EQ(*ledger.ratio_total(), 2000.0 / 150);  // what was said before the first step counts
 }
 
+TEST(WireLedger, WhatSavesSayCountsForTheRunAndForNoStep) {
+  WireLedger ledger(1000);
+  ledger.end_step(100, 100, false);
+  ledger.count_background(30);
+  ledger.end_step(200, 200, true);
+  ledger.count_background(70);
+  EXPECT_EQ(ledger.step_sent(), 100u);
+  EXPECT_DOUBLE_EQ(*ledger.ratio(), 2000.0 / 200);
+  EXPECT_DOUBLE_EQ(*ledger.ratio_total(), 2000.0 / 270);
+}
+
 TEST(WireLedger, GoesOnAfterAResume) {
   WireLedger before(1000);
   before.end_step(40, 0, false);

@@ -1,4 +1,5 @@
 // The residence of LibTorch's operations, which a build without nvcc uses on a GPU, held to the host's on a device that is the host.
+#include "trainer/host_memory.h"
 #include "trainer/residence.h"
 
 #include <gtest/gtest.h>

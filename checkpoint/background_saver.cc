@@ -1,0 +1,42 @@
+#include "checkpoint/background_saver.h"
+
+#include <chrono>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/stopwatch.h"
+#include "base/trace.h"
+
+namespace thinwire::checkpoint {
+
+BackgroundSaver::~BackgroundSaver() {
+  if (save_.valid()) save_.wait();
+}
+
+void BackgroundSaver::begin(int64_t step, State state, RunFacts facts) {
+  check(!under_way(), "one save is under way at a time");
+  const auto save = [this, step, state = std::move(state), facts = std::move(facts), log = log::current(), trace = trace::current()] {
+    log::adopt(log);
+    trace::adopt(trace);
+    trace::set_thread(trace::kBackgroundThread);
+    Outcome outcome{step, 0, ""};
+    trace::Span span(trace::Lane::checkpoint, "save", step);
+    try {
+      store_.save(step, state, facts);
+    } catch (const CheckpointError& e) {
+      outcome.failure = e.what();
+    }
+    outcome.save_s = span.end();
+    return outcome;
+  };
+  save_ = std::async(std::launch::async, save);
+}
+
+bool BackgroundSaver::done() const { return save_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+
+BackgroundSaver::Outcome BackgroundSaver::collect() {
+  check(under_way(), "what is collected was begun");
+  return save_.get();
+}
+
+}  // namespace thinwire::checkpoint
