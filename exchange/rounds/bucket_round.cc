@@ -97,7 +97,9 @@ std::vector<StatePiece> BucketRound::state(bool with_feedback) {
       pieces.push_back({.name = "owed/" + table_.slots()[slot].name,
                         .slot = slot,
                         .slot_shaped = false,
-                        .memory = std::as_writable_bytes(two_shot->owed().subspan(from - begin, to - from))});
+                        .memory = std::as_writable_bytes(two_shot->owed().subspan(from - begin, to - from)),
+                        .regroup = Regroup::slice,
+                        .begin = from - table_.offset(slot)});
     }
   }
   for (const Slot slot : bucket_.slots) {
