@@ -194,7 +194,8 @@ void Exchange::sample(bool on, uint64_t rounds) {
 
 std::vector<StatePiece> Exchange::state() {
   std::vector<StatePiece> pieces;
-  for (Slot slot = 0; feedback_ && slot < table_->slots().size(); ++slot) std::ranges::move(feedback_->state(slot), std::back_inserter(pieces));
+  for (Slot slot = 0; feedback_ && slot < table_->slots().size(); ++slot)
+    std::ranges::move(feedback_->state(slot), std::back_inserter(pieces));
   return state(std::move(pieces));
 }
 

@@ -31,6 +31,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
       step_(restored.step),
       last_saved_(restored.step),
+      restored_how_(restored.how),
       reports_(parts.driver) {
   ledger_.restore(restored.wire_totals);
 }
@@ -38,7 +39,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
 ExitCode Loop::run() {
   const int64_t last = parts_.options.run.steps;
   if (step_ > 0) {
-    metrics_.event(step_, "resume", fmt::format("from step {}", step_));
+    metrics_.event(step_, "resume", restored_how_);
     log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
   }
   if (step_ >= last) {
@@ -207,7 +208,8 @@ void Loop::save(int64_t step) {
                         to_hex(hash64(parts_.request.resolved_yaml)),
                         parts_.request.version,
                         parts_.config,
-                        {{"plan", parts_.planner->to_text()}}});
+                        {{"plan", parts_.planner->to_text()}},
+                        parts_.lossy_restores});
     last_saved_ = step;
     last_save_failed_ = false;
     metrics_.event(step, "checkpoint", fmt::format("{:.2f} s", saves.end()));

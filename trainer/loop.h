@@ -39,6 +39,7 @@ class Loop {
   WireLedger ledger_;
   int64_t step_ = 0;  // finished steps
   int64_t last_saved_ = -1;
+  std::string restored_how_;
   int64_t next_layers_ = 0;
   bool last_save_failed_ = false;
   Metric metric_;  // of the last evaluation

@@ -33,7 +33,8 @@ struct Parts {
   std::unique_ptr<exchange::Planner> planner;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<checkpoint::Store> store;
-  bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
+  std::vector<checkpoint::LossyRestore> lossy_restores;  // that this run's state has behind it
+  bool armed = false;                                    // backward's hooks report gradients: set in the last micro-batch
 
   Parts(const Options& o, const RunRequest& r, comm::Driver& d) : options(o), request(r), driver(d), config(r.config), micro_batches(0) {}
   Parts(const Parts&) = delete;

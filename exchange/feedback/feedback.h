@@ -44,7 +44,7 @@ struct StatePiece {
   DType dtype = DType::f32;
   std::span<std::byte> memory;
   Regroup regroup = Regroup::mean;
-  size_t begin = 0;           // of a slice: its first element within the slot
+  size_t begin = 0;             // of a slice: its first element within the slot
   int keeper = 0, keepers = 0;  // of those ranks that keep such a piece, which this one is, and how many they are; 0: all ranks
   PackedPiece packed = {};
 };
