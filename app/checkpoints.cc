@@ -49,9 +49,9 @@ int list(const std::string& given) {
   const auto entries = checkpoint::list(find(given).checkpoints);
   if (entries.empty()) throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it", given));
   for (const auto& entry : entries) {
-    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
+    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
                entry.world == 1 ? "" : "s", entry.created, entry.path.string(),
-               entry.base ? fmt::format(", needs step {}", *entry.base) : "");
+               entry.base ? fmt::format(", needs step {}", *entry.base) : "", entry.is_lossy ? ", near-exact" : "");
   }
   return 0;
 }

@@ -114,6 +114,7 @@ struct Listing {
   int world = 0;
   std::string created;
   std::optional<int64_t> base;  // step of the checkpoint that this one is coded against
+  bool is_lossy = false;        // it keeps some state within a tolerance
 };
 // Committed ones, by step; one whose manifest cannot be read is left out with a warning. A directory that does not exist has none.
 std::vector<Listing> list(const std::filesystem::path& directory);

@@ -27,7 +27,7 @@ std::vector<Weight> regroup_weights(int to, int to_count, int from_count);
 
 class RegroupedShards {
  public:
-  // Sizes, hashes and headers of files are checked as they are needed. CheckpointError.
+  // Headers of all files are checked; their bytes have been. CheckpointError.
   RegroupedShards(Chain chain, int rank, int world);
 
   // Empty when read() may be called: else one line per difference between what was saved and what this rank wants.

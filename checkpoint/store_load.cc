@@ -131,7 +131,12 @@ std::vector<std::string> Store::load(int64_t step, State& state) {
     chain = read_chain(path);
     return std::to_string(chain->front().manifest.world);
   });
-  if (std::stoi(worlds.front().text) != driver_.size()) return load_regrouped(*std::move(chain), state, agree);
+  if (std::stoi(worlds.front().text) != driver_.size()) {
+    // Every rank reads of many files: so that each is hashed once, and not by all.
+    if (const std::string defect = agreed_defect(step); !defect.empty())
+      throw CheckpointError(fmt::format("cannot load checkpoint {}: {}", path.string(), defect));
+    return load_regrouped(*std::move(chain), state, agree);
+  }
   std::optional<SavedShards> saved;
   agree("load", [&] {
     saved.emplace(*std::move(chain), driver_.rank());

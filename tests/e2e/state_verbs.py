@@ -18,6 +18,7 @@ class NearExact(thinwire.Case):
         self.assertEqual(tolerances[f"optim/exp_avg_sq/{name}"], {"of": "root", "bits": 4, "block": 256, "within": 1 / 15})
         self.assertEqual(tolerances[f"exchange/residual/{name}"], {"of": "value", "bits": 8, "block": 256, "within": 1 / 254})
         self.thinwire("ckpt", "verify", run.path)
+        self.assert_says(self.thinwire("ckpt", "ls", run.path), "step-00000010, near-exact")
         self.assert_says(self.thinwire("ckpt", "inspect", run.path), "square roots, rounded up, within 1/15 of the largest of their block of 256")
         done = self.train("run.steps=24", "checkpoint.keep=0", "parallel.dp=2", options=["--resume", run.checkpoint(10)])
         self.assert_says(done, "resumed from step 10", "saved with checkpoint.mode near_exact", "later checkpoints will say so")
