@@ -74,6 +74,20 @@ class OtherWorld(thinwire.Case):
         done = self.regrouped("exchange.every=4", "exchange.fragments=2", "exchange.delay=2", "run.verify_every=1", saved=(7, 14), name="overlapped")
         self.assert_says(done[0], "schedule/anchor", MEAN, "model, optim/exp_avg", "schedule/departed")
 
+    def test_what_was_saved_within_tolerances_goes_on_too(self):
+        for done in self.regrouped("checkpoint.mode=near_exact", "checkpoint.moments=4", "run.verify_every=1"):
+            self.assert_says(done, "saved with checkpoint.mode near_exact", MEAN)
+        self.assertEqual([restore["step"] for restore in self.run_of().manifest(24)["lossy_restores"]], [8, 16])
+
+    def test_a_damaged_file_of_any_rank_is_found_before_anything_is_mapped(self):
+        self.train(*BATCH, "checkpoint.every=8", "parallel.dp=4")
+        path = self.run_of().checkpoint(16) / "rank-00003.safetensors"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        how = {"settings": (*BATCH, "parallel.dp=2"), "options": ["--resume", self.run_of().checkpoint(16)]}
+        self.refused(CHECKPOINT, "step-00000016", "rank-00003.safetensors is damaged", **how)
+
     def test_one_rank_is_a_world_too(self):
         for ranks in (3, 1):
             self.train(*BATCH, "checkpoint.every=8", f"parallel.dp={ranks}", options=["--resume", self.run_of().checkpoint(8)] if ranks == 1 else [])
