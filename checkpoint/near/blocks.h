@@ -1,8 +1,9 @@
 // Numbers in few bits: a level of each, and a scale for each block of 256 (docs/formats/checkpoint.md, "Near-exact coding").
 //
-//   values  x' = level * scale, level rounded to nearest:          |x' - x| <= 1/2 scale,      scale = largest |x| of the block / q, q =
-//   127 or 7 roots   x' = (level * scale)^2, level rounded up, for x >= 0:  0 <= sqrt(x') - sqrt(x) <= scale,   scale = largest sqrt(x) /
-//   q, q = 255 or 15
+//   values  x' = level * scale, level rounded to nearest, scale = largest |x| of the block / q, q = 127 or 7:
+//             |x' - x| <= scale / 2
+//   roots   x' = (level * scale)^2, level rounded up, scale = largest sqrt(x) / q, q = 255 or 15, for x >= 0:
+//             0 <= sqrt(x') - sqrt(x) <= scale
 //
 // A second moment must not come back too small: a step divides by its root, and where it came back as zero the step would be without
 // bounds. So roots are rounded up, x' >= x always, and x' is zero only where x is.
