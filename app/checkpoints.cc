@@ -4,10 +4,13 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "app/build_info.h"
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/rewrite.h"
+#include "trainer/tolerances.h"
 
 namespace thinwire::app {
 
@@ -46,9 +49,9 @@ int list(const std::string& given) {
   const auto entries = checkpoint::list(find(given).checkpoints);
   if (entries.empty()) throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it", given));
   for (const auto& entry : entries) {
-    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
+    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
                entry.world == 1 ? "" : "s", entry.created, entry.path.string(),
-               entry.base ? fmt::format(", needs step {}", *entry.base) : "");
+               entry.base ? fmt::format(", needs step {}", *entry.base) : "", entry.is_lossy ? ", near-exact" : "");
   }
   return 0;
 }
@@ -75,10 +78,89 @@ int diff(const std::string& a, const std::string& b) {
   return difference.are_equal ? 0 : static_cast<int>(ExitCode::other);
 }
 
+// What makes a checkpoint of others.
+struct Making {
+  std::vector<std::string> from;
+  std::string to, mode = "exact", moments = "8";
+  int64_t threads = 1, last = 0;
+  bool lossy = false;
+
+  checkpoint::Rewrite how() const {
+    if (mode == "near_exact" && !lossy) {
+      throw ConfigError("near_exact keeps optimiser moments and residuals within a tolerance only (" + moments +
+                        " bits and 8): say --lossy if that is what you want");
+    }
+    if (mode != "near_exact" && lossy) throw ConfigError("--lossy goes with --mode near_exact: nothing else loses anything");
+    checkpoint::Rewrite rewrite;
+    rewrite.directory = fs::path(to) / "checkpoints";
+    rewrite.options.mode = mode;
+    rewrite.options.moments = moments;
+    rewrite.options.threads = threads;
+    rewrite.version = kVersion;
+    rewrite.tolerance_of = [](std::string_view name) { return trainer::tolerance_of(name); };
+    return rewrite;
+  }
+};
+
+void say_made(const fs::path& path) {
+  uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(path)) bytes += entry.file_size();
+  fmt::print("{}: {}\n", path.string(), human_bytes(static_cast<double>(bytes)));
+}
+
+int convert(const Making& making) {
+  const auto how = making.how();
+  say_made(checkpoint::convert(chosen(making.from.front()).back(), how));
+  return 0;
+}
+
+// The newest `last` complete ones of a run, or just those named.
+std::vector<fs::path> to_average(const Making& making) {
+  std::vector<fs::path> paths;
+  if (making.last == 0) {
+    for (const std::string& given : making.from) paths.push_back(chosen(given).back());
+    return paths;
+  }
+  if (making.from.size() != 1) throw ConfigError("--last takes the newest checkpoints of one run directory");
+  auto entries = checkpoint::list(find(making.from.front()).checkpoints);
+  if (entries.size() < static_cast<size_t>(making.last)) {
+    throw CheckpointError(fmt::format("{}: there are {} complete checkpoints in it, not {}; checkpoint.keep says how many stay",
+                                      making.from.front(), entries.size(), making.last));
+  }
+  entries.erase(entries.begin(), entries.end() - making.last);
+  for (const auto& entry : entries) paths.push_back(entry.path);
+  return paths;
+}
+
+int average(const Making& making) {
+  const auto how = making.how();
+  say_made(checkpoint::average(to_average(making), how, [](std::string_view name) { return trainer::is_weight(name); }));
+  return 0;
+}
+
+void add_making(CLI::App& verb, Action& action, const char* name, const char* help, int (*run)(const Making&)) {
+  auto making = std::make_shared<Making>();
+  const bool several = run == average;
+  auto* sub = verb.add_subcommand(name, help);
+  sub->add_option("from", making->from,
+                  several ? "run directories (their newest) or checkpoints" : "run directory (its newest) or checkpoint")
+      ->required()
+      ->expected(1, several ? 10000 : 1);
+  sub->add_option("--to", making->to, "directory; TO/checkpoints/step-N is made, which must not be there")->required();
+  sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw or near_exact, as checkpoint.mode")
+      ->check(CLI::IsMember({"exact", "raw", "near_exact"}));
+  sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4")->check(CLI::IsMember({"8", "4"}));
+  sub->add_option("--threads", making->threads, "that code and decode")->check(CLI::Range(1, 256));
+  sub->add_flag("--lossy", making->lossy, "near_exact may lose what its tolerances say");
+  if (several) sub->add_option("--last", making->last, "the newest so many of one run directory")->check(CLI::Range(2, 10000));
+  sub->callback([making, run, &action] { action = [making, run] { return run(*making); }; });
+}
+
 }  // namespace
 
 void add_checkpoints(CLI::App& app, Action& action) {
-  auto* verb = app.add_subcommand("ckpt", "Looks at checkpoints: a run directory, or one of its checkpoints/step-N");
+  auto* verb =
+      app.add_subcommand("ckpt", "Looks at checkpoints, and makes others of them: a run directory, or one of its checkpoints/step-N");
   verb->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, int (*run)(const std::string&)) {
     auto path = std::make_shared<std::string>();
@@ -94,6 +176,8 @@ void add_checkpoints(CLI::App& app, Action& action) {
   sub->add_option("first", paths->first, "run directory or checkpoint")->required();
   sub->add_option("second", paths->second, "run directory or checkpoint")->required();
   sub->callback([paths, &action] { action = [paths] { return diff(paths->first, paths->second); }; });
+  add_making(*verb, action, "convert", "the same state, stored in another way, in a checkpoint that needs no base", convert);
+  add_making(*verb, action, "average", "the mean of the weights of several checkpoints, with everything else as in the newest", average);
 }
 
 }  // namespace thinwire::app

@@ -16,7 +16,7 @@ using Action = std::function<int()>;  // set by the verb that was chosen
 void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of these; ConfigError where argv[1] names none
 
 void add_train(CLI::App& app, int argc, char** argv, Action& action);
-void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff
+void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff | convert | average
 void add_config(CLI::App& app, Action& action);       // config print | docs | schema
 void add_plan(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

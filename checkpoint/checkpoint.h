@@ -10,6 +10,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,9 +25,12 @@
 namespace thinwire::checkpoint {
 
 struct CheckpointOptions {
-  int64_t every = 100;         // steps; 0: only when stopped by a signal and at the end
-  int64_t keep = 3;            // committed checkpoints that stay on disk; 0: all
-  std::string mode = "exact";  // exact: tensors are coded where that makes them smaller, and every byte comes back; raw: as they are
+  int64_t every = 100;  // steps; 0: only when stopped by a signal and at the end
+  int64_t keep = 3;     // committed checkpoints that stay on disk; 0: all
+  // exact: tensors are coded where that makes them smaller, and every byte comes back; near_exact: but optimiser moments and residuals,
+  // which come back within a tolerance; raw: as they are
+  std::string mode = "exact";
+  std::string moments = "8";  // bits; near_exact: 8 | 4
   std::string base =
       "none";           // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
   int64_t threads = 1;  // of each rank, that code and decode
@@ -35,15 +39,27 @@ struct CheckpointOptions {
 };
 void describe(config::Section& section, CheckpointOptions& options);
 
+// The state came from a checkpoint that did not hold all bits of what was saved, or that nobody trained: what follows is another
+// trajectory.
+struct LossyRestore {
+  int64_t step = 0;
+  uint64_t manifest_hash = 0;
+  std::string how;  // "near_exact" | "average"
+  bool operator==(const LossyRestore&) const = default;
+};
+
 // Facts about the run that must agree before its state is used, and what a person sees in `ckpt ls`.
 struct RunFacts {
   std::string run_name, config_hash, version;
-  std::map<std::string, std::string> config;  // flattened, to name the keys that differ
-  std::map<std::string, std::string> notes;   // what must be known before the state's tensors can be listed: the plan of codecs
+  std::map<std::string, std::string> config;      // flattened, to name the keys that differ
+  std::map<std::string, std::string> notes;       // what must be known before the state's tensors can be listed: the plan of codecs
+  std::vector<LossyRestore> lossy_restores = {};  // that the state has behind it, oldest first
 };
 
+struct Link;
 struct Manifest;
 struct ManifestBase;
+struct RankResult;
 
 class Store {
  public:
@@ -62,12 +78,18 @@ class Store {
   // written by a newer format version.
   std::optional<int64_t> newest_good();
 
-  // Reads, validates and decodes everything first (names, shapes, dtypes, world size: CheckpointError lists up to ten mismatches), then
-  // fills state.tensors' memory and state.numbers. After an error neither has changed. Memory: beside the state, one copy of it.
-  void load(int64_t step, State& state);
+  // Reads, validates and decodes everything first (names, shapes, dtypes: CheckpointError lists up to ten mismatches), then fills
+  // state.tensors' memory and state.numbers. After an error neither has changed. Memory: beside the state, one copy of it.
+  //
+  // Another number of ranks may have saved it: then tensors are regrouped (state.h), and lines for people say what became of which; else
+  // there are none.
+  std::vector<std::string> load(int64_t step, State& state);
+  int world(int64_t step) const;  // ranks that saved it. Not collective
 
   // Not collective: reads this host's view of the manifest.
   RunFacts facts(int64_t step) const;
+  // What a state loaded from it has behind it, as later checkpoints are to say. Not collective.
+  std::vector<LossyRestore> lossy_restores_of_load(int64_t step) const;
 
  private:
   std::filesystem::path path_of(int64_t step) const;
@@ -77,6 +99,8 @@ class Store {
   std::string commit(int64_t step, const std::string& temporary, Manifest& manifest, const std::string& id);
   std::optional<int64_t> next_candidate(std::optional<int64_t> below);
   std::string agreed_defect(int64_t step);
+  using Agree = std::function<std::vector<RankResult>(const char* what, const std::function<std::string()>& work)>;
+  std::vector<std::string> load_regrouped(std::vector<Link> chain, State& state, const Agree& agree);
 
   std::filesystem::path directory_;
   comm::Driver& driver_;
@@ -92,6 +116,7 @@ struct Listing {
   int world = 0;
   std::string created;
   std::optional<int64_t> base;  // step of the checkpoint that this one is coded against
+  bool is_lossy = false;        // it keeps some state within a tolerance
 };
 // Committed ones, by step; one whose manifest cannot be read is left out with a warning. A directory that does not exist has none.
 std::vector<Listing> list(const std::filesystem::path& directory);

@@ -5,14 +5,19 @@
 #include <array>
 
 #include "checkpoint/exact/tensor.h"
+#include "checkpoint/near/tensor.h"
 #include "checkpoint/strict_json.h"
 
 namespace thinwire::checkpoint {
 namespace {
 
 constexpr std::string_view kKeyPrefix = "coding/";
-constexpr std::array<std::pair<Coding, std::string_view>, 2> kCodingNames = {
-    {{Coding::exact, "exact"}, {Coding::exact_from_base, "exact_from_base"}}};
+constexpr std::array<std::pair<Coding, std::string_view>, 6> kCodingNames = {{{Coding::exact, "exact"},
+                                                                              {Coding::exact_from_base, "exact_from_base"},
+                                                                              {Coding::values8, "values8"},
+                                                                              {Coding::values4, "values4"},
+                                                                              {Coding::roots8, "roots8"},
+                                                                              {Coding::roots4, "roots4"}}};
 
 Coding parse_coding(const std::string& name, const std::string& source) {
   for (const auto& [coding, known] : kCodingNames) {
@@ -31,12 +36,34 @@ void apply(const std::string& text, StoredTensor& tensor, const std::string& sou
   tensor.shape = shape_member(object, source);
   const std::optional<uint64_t> bytes = num_bytes(tensor.dtype, tensor.shape);
   if (!bytes) throw CheckpointError(source + ": the product of its shape overflows");
-  if (exact::table_bytes(*bytes / size_of(tensor.dtype)) > tensor.stored_bytes()) {
+  const uint64_t elems = *bytes / size_of(tensor.dtype);
+  if (!is_exact(tensor.coding) && tensor.dtype != DType::f32) throw CheckpointError(source + ": a near-exact coding is of F32");
+  if ((is_exact(tensor.coding) ? exact::table_bytes(elems) : near::least_bytes(elems)) > tensor.stored_bytes()) {
     throw CheckpointError(fmt::format("{}: {} bytes cannot hold its shape", source, tensor.stored_bytes()));
   }
 }
 
 }  // namespace
+
+bool is_exact(Coding coding) { return coding == Coding::none || coding == Coding::exact || coding == Coding::exact_from_base; }
+
+near::Form form_of(Coding coding) {
+  using Of = near::Form::Of;
+  check(!is_exact(coding), "an exact coding has no tolerance");
+  const bool is_of_values = coding == Coding::values8 || coding == Coding::values4;
+  return {is_of_values ? Of::values : Of::roots, coding == Coding::values8 || coding == Coding::roots8 ? 8 : 4};
+}
+
+Coding coding_of(const near::Form& form) {
+  if (form.of == near::Form::Of::values) return form.bits == 8 ? Coding::values8 : Coding::values4;
+  return form.bits == 8 ? Coding::roots8 : Coding::roots4;
+}
+
+std::string describe_tolerance(const near::Form& form) {
+  const bool is_of_values = form.of == near::Form::Of::values;
+  return fmt::format("{} within 1/{} of the largest of their block of {}", is_of_values ? "values" : "square roots, rounded up,",
+                     is_of_values ? 2 * form.q() : form.q(), near::kBlock);
+}
 
 std::pair<std::string, std::string> coding_metadata(const std::string& name, Coding coding, DType dtype,
                                                     const std::vector<int64_t>& shape) {

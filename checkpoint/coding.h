@@ -1,4 +1,4 @@
-// How a tensor lies in a .safetensors file: as it is, or coded (exact/tensor.h).
+// How a tensor lies in a .safetensors file: as it is, or coded (exact/tensor.h, near/tensor.h).
 //
 // A coded tensor is stored as a U8 tensor of its coding's length, so that whatever reads safetensors can open the file. What it is in
 // memory stands in __metadata__ under "coding/<name>" (docs/formats/checkpoint.md).
@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint/near/blocks.h"
 #include "checkpoint/safetensors.h"
 
 namespace thinwire::checkpoint {
@@ -16,7 +17,15 @@ enum class Coding : uint8_t {
   none,             // the bytes of the tensor
   exact,            // an exact coding of them
   exact_from_base,  // one that needs the same tensor of the checkpoint's base
+  values8,          // near-exact ones, of fp32: values and roots, in 8 or 4 bits
+  values4,
+  roots8,
+  roots4,
 };
+bool is_exact(Coding coding);       // or none: no bit is lost
+near::Form form_of(Coding coding);  // of one that is not
+Coding coding_of(const near::Form& form);
+std::string describe_tolerance(const near::Form& form);  // "values within 1/254 of the largest of their block of 256", for people
 
 struct StoredTensor {
   DType dtype = DType::f32;  // of the tensor in memory, as is shape

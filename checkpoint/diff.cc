@@ -7,24 +7,13 @@
 #include "base/text.h"
 #include "checkpoint/chain.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/elements.h"
 #include "checkpoint/strict_json.h"
 
 namespace thinwire::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
-
-double value_at(DType dtype, const std::byte* at) {
-  switch (dtype) {
-    case DType::f32: return load_le<float>(at);
-    case DType::f64: return load_le<double>(at);
-    case DType::bf16: return from_bf16(load_le<uint16_t>(at));
-    case DType::f16: return from_f16(load_le<uint16_t>(at));
-    case DType::i64: return static_cast<double>(load_le<int64_t>(at));
-    case DType::u8: return static_cast<double>(load_le<uint8_t>(at));
-  }
-  broken_invariant("every DType has values");
-}
 
 struct Distance {
   uint64_t elems = 0, differing = 0;  // by their bits
@@ -58,6 +47,10 @@ Distance distance_between(const TensorReader& a, const TensorReader& b) {
 }
 
 std::string described(const StoredTensor& tensor) { return describe_tensor(tensor.dtype, tensor.shape); }
+
+std::string tolerance_of(const StoredTensor& tensor, const char* which) {
+  return is_exact(tensor.coding) ? "" : fmt::format("; the {} keeps {}", which, describe_tolerance(form_of(tensor.coding)));
+}
 
 class Comparison {
  public:
@@ -124,9 +117,10 @@ class Comparison {
     const Distance distance = distance_between(*a_.reader(file, name), *b_.reader(file, name));
     if (distance.differing == 0) return void(++equal_);
     ++differing_;
-    note(fmt::format("{} {} {}: {} of {} elements differ, by {:.3g} at most, rms {:.3g}", file, in_quotes(name), described(tensor),
+    note(fmt::format("{} {} {}: {} of {} elements differ, by {:.3g} at most, rms {:.3g}{}{}", file, in_quotes(name), described(tensor),
                      with_thousands(static_cast<int64_t>(distance.differing)), with_thousands(static_cast<int64_t>(distance.elems)),
-                     distance.largest, std::sqrt(distance.squares / static_cast<double>(distance.elems))));
+                     distance.largest, std::sqrt(distance.squares / static_cast<double>(distance.elems)), tolerance_of(tensor, "first"),
+                     tolerance_of(b_.shard(file)->tensors.at(name), "second")));
   }
 
   ChainFiles a_, b_;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/coding.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/safetensors.h"
@@ -63,7 +64,7 @@ std::vector<Listing> list(const fs::path& directory) {
     try {
       const Manifest manifest = read_manifest(path);
       const auto base = manifest.base ? std::optional(manifest.base->step) : std::nullopt;
-      listings.push_back({step, path, total_bytes(manifest), manifest.world, manifest.created, base});
+      listings.push_back({step, path, total_bytes(manifest), manifest.world, manifest.created, base, manifest.is_lossy()});
     } catch (const CheckpointError& e) {
       log::warn("not listed: {}", e.what());
     }
@@ -80,6 +81,10 @@ std::string inspect(const fs::path& step_directory) {
   if (manifest.base) {
     text += fmt::format("needs {}, whose manifest has XXH3 {}\n", step_name(manifest.base->step), to_hex(manifest.base->manifest_hash));
   }
+  for (const LossyRestore& restore : manifest.facts.lossy_restores) {
+    text += fmt::format("its state went through {} ({}), whose manifest has XXH3 {}\n", step_name(restore.step), restore.how,
+                        to_hex(restore.manifest_hash));
+  }
   text += "\nfiles\n";
   for (const ManifestFile& file : manifest.files) {
     text += fmt::format("  {:<24} {:>16} bytes  xxh3 {}\n", file.name, with_thousands(static_cast<int64_t>(file.summary.bytes)),
@@ -90,7 +95,8 @@ std::string inspect(const fs::path& step_directory) {
   text += "\nstate, in memory and stored\n" + sizes_by_kind(manifest);
   text += "\ntensors\n";
   for (const ManifestTensor& tensor : manifest.tensors) {
-    text += fmt::format("  {:<10} {} {}\n", scope_name(tensor.scope), tensor.name, describe_tensor(tensor.dtype, tensor.shape));
+    text += fmt::format("  {:<10} {} {}{}\n", scope_name(tensor.scope), tensor.name, describe_tensor(tensor.dtype, tensor.shape),
+                        tensor.form ? ": " + describe_tolerance(*tensor.form) : "");
   }
   return text;
 }

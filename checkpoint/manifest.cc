@@ -21,6 +21,7 @@ constexpr uint64_t kMaxManifestBytes = 256'000'000;
 constexpr int64_t kMaxStep = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMaxWorld = 99'999;  // what rank-00000 has digits for
 constexpr const char* kScopeNames[] = {"replicated", "per_rank"};
+constexpr const char* kFormNames[] = {"value", "root"};
 
 std::map<std::string, std::string> parse_texts(const json& object, const std::string& source) {
   std::map<std::string, std::string> texts;
@@ -82,6 +83,19 @@ uint64_t parse_stored_bytes(const json& object, int64_t version, const ManifestT
   return *bytes * tensor.files.size();
 }
 
+near::Form parse_form(const json& object, const std::string& source) {
+  const std::string of = text_member(object, "of", source);
+  const bool is_of_values = of == kFormNames[0];
+  if (!is_of_values && of != kFormNames[1]) throw CheckpointError(fmt::format("{}: unknown 'of' {}", source, in_quotes(of)));
+  near::Form form;
+  form.of = is_of_values ? near::Form::Of::values : near::Form::Of::roots;
+  form.bits = static_cast<int>(integer_member(object, "bits", 4, 8, source));
+  const auto block = integer_member(object, "block", 1, kMaxStep, source);
+  if ((form.bits != 4 && form.bits != 8) || block != static_cast<int64_t>(near::kBlock))
+    throw CheckpointError(fmt::format("{}: {} bits in blocks of {} are no known tolerance", source, form.bits, block));
+  return form;
+}
+
 ManifestTensor parse_tensor(const json& object, int64_t version, int world, const std::string& source) {
   if (!object.is_object()) throw CheckpointError(source + ": an element of 'tensors' is not an object");
   ManifestTensor tensor;
@@ -98,7 +112,28 @@ ManifestTensor parse_tensor(const json& object, int64_t version, int world, cons
     tensor.files.push_back(parse_file_name(name.get<std::string>(), world, where));
   }
   tensor.stored_bytes = parse_stored_bytes(object, version, tensor, where);
+  if (object.contains("tolerance")) tensor.form = parse_form(member(object, "tolerance", Type::object, where), where + ": tolerance");
   return tensor;
+}
+
+// As a reader of the manifest needs it, and as much as a program needs to know of it.
+nlohmann::ordered_json to_json(const near::Form& form) {
+  return {{"of", kFormNames[static_cast<size_t>(form.of)]}, {"bits", form.bits}, {"block", near::kBlock}, {"within", form.tolerance()}};
+}
+
+std::vector<LossyRestore> parse_lossy_restores(const json& array, const std::string& source) {
+  std::vector<LossyRestore> restores;
+  for (const json& object : array) {
+    if (!object.is_object()) throw CheckpointError(source + ": an element of 'lossy_restores' is not an object");
+    restores.push_back({integer_member(object, "step", 0, kMaxStep, source), parse_hash(object, "manifest_xxh3", source),
+                        text_member(object, "how", source)});
+  }
+  return restores;
+}
+
+// The lowest that tells it all, so that an older program reads what it can.
+int64_t version_of(const Manifest& manifest) {
+  return manifest.is_lossy() || !manifest.facts.lossy_restores.empty() ? kManifestVersion : 2;
 }
 
 int64_t parse_version(const json& root, const std::string& source) {
@@ -115,10 +150,14 @@ int64_t parse_version(const json& root, const std::string& source) {
 
 }  // namespace
 
+bool Manifest::is_lossy() const {
+  return std::ranges::any_of(tensors, [](const ManifestTensor& tensor) { return tensor.form.has_value(); });
+}
+
 std::string to_json(const Manifest& manifest) {
   nlohmann::ordered_json root;
   root["format"] = kFormat;
-  root["version"] = kManifestVersion;
+  root["version"] = version_of(manifest);
   root["writer"] = manifest.facts.version;
   root["step"] = manifest.step;
   root["world"] = manifest.world;
@@ -129,6 +168,9 @@ std::string to_json(const Manifest& manifest) {
   root["notes"] = manifest.facts.notes;
   root["numbers"] = manifest.numbers;
   if (manifest.base) root["base"] = {{"step", manifest.base->step}, {"manifest_xxh3", to_hex(manifest.base->manifest_hash)}};
+  for (const LossyRestore& restore : manifest.facts.lossy_restores) {
+    root["lossy_restores"].push_back({{"step", restore.step}, {"manifest_xxh3", to_hex(restore.manifest_hash)}, {"how", restore.how}});
+  }
   root["files"] = nlohmann::ordered_json::array();
   for (const ManifestFile& file : manifest.files) {
     root["files"].push_back({{"name", file.name}, {"bytes", file.summary.bytes}, {"xxh3", to_hex(file.summary.hash)}});
@@ -141,6 +183,7 @@ std::string to_json(const Manifest& manifest) {
                                {"scope", kScopeNames[static_cast<size_t>(tensor.scope)]},
                                {"files", tensor.files},
                                {"stored_bytes", tensor.stored_bytes}});
+    if (tensor.form) root["tensors"].back()["tolerance"] = to_json(*tensor.form);
   }
   // A config value may hold any bytes; JSON may not.
   return root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -160,6 +203,8 @@ Manifest parse_manifest(std::string_view text, const std::string& source) {
   if (root.contains("notes")) manifest.facts.notes = parse_texts(member(root, "notes", Type::object, source), source + ": notes");
   manifest.numbers = parse_numbers(member(root, "numbers", Type::object, source), source + ": numbers");
   if (root.contains("base")) manifest.base = parse_base(member(root, "base", Type::object, source), manifest.step, source + ": base");
+  if (root.contains("lossy_restores"))
+    manifest.facts.lossy_restores = parse_lossy_restores(member(root, "lossy_restores", Type::array, source), source + ": lossy_restores");
   manifest.files = parse_files(member(root, "files", Type::array, source), manifest.world, source);
   for (const json& object : member(root, "tensors", Type::array, source)) {
     manifest.tensors.push_back(parse_tensor(object, version, manifest.world, source));

@@ -4,7 +4,9 @@
 #include <tuple>
 #include <utility>
 
+#include "checkpoint/exact/parallel.h"
 #include "checkpoint/layout.h"
+#include "checkpoint/near/tensor.h"
 
 namespace thinwire::checkpoint {
 namespace {
@@ -50,27 +52,80 @@ exact::Earlier earlier_of(const StateTensor& tensor, const Way& way) {
   return exact::Earlier([reader](size_t chunk, exact::ChunkCoder& coder, MutableBytes into) { reader->read(chunk, coder, into); });
 }
 
-std::vector<exact::Parts> code(const std::vector<const StateTensor*>& tensors, const Way& way) {
-  std::vector<exact::Tensor> to_code;
-  for (const StateTensor* tensor : tensors) {
-    to_code.push_back({tensor->dtype, row_elems(tensor->shape), tensor->memory, earlier_of(*tensor, way), kLeastGain});
+// A tensor on its way: coded without loss, or levels and scales that are coded without loss in its place.
+struct Coded {
+  std::optional<near::Form> form;
+  near::Blocks blocks;  // where there is a form
+  exact::Parts parts, scales;
+};
+
+std::optional<near::Form> form_of(const StateTensor& tensor, const CheckpointOptions& options) {
+  if (options.mode != "near_exact" || tensor.dtype != DType::f32) return std::nullopt;
+  const int bits = options.moments == "4" ? 4 : 8;
+  switch (tensor.tolerance) {
+    case Tolerance::none: return std::nullopt;
+    case Tolerance::moment: return near::Form{near::Form::Of::values, bits};
+    case Tolerance::second_moment: return near::Form{near::Form::Of::roots, bits};
+    case Tolerance::residual: return near::Form{near::Form::Of::values, 8};
   }
-  return exact::encode(to_code, way.threads);
+  return std::nullopt;
+}
+
+std::span<const float> floats_of(const StateTensor& tensor) {
+  return {reinterpret_cast<const float*>(tensor.memory.data()), tensor.memory.size() / sizeof(float)};
+}
+
+// What cannot be had in few bits (a number that is not finite) is kept exactly.
+void quantize(Coded& coded, const StateTensor& tensor, const CheckpointOptions& options) {
+  coded.form = form_of(tensor, options);
+  if (!coded.form) return;
+  if (auto blocks = near::quantize(*coded.form, floats_of(tensor))) {
+    coded.blocks = *std::move(blocks);
+  } else {
+    coded.form.reset();
+  }
+}
+
+std::vector<Coded> code(const std::vector<const StateTensor*>& tensors, const Way& way, const CheckpointOptions& options) {
+  std::vector<Coded> coded(tensors.size());
+  exact::in_parallel(tensors.size(), way.threads, [&](size_t i, exact::ChunkCoder&) { quantize(coded[i], *tensors[i], options); });
+  std::vector<exact::Tensor> to_code;
+  std::vector<exact::Parts*> into;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    into.push_back(&coded[i].parts);
+    if (coded[i].form) {
+      to_code.push_back({DType::u8, 0, std::as_bytes(std::span(coded[i].blocks.levels))});
+      to_code.push_back({DType::f32, 0, std::as_bytes(std::span(coded[i].blocks.scales))});
+      into.push_back(&coded[i].scales);
+    } else {
+      to_code.push_back({tensors[i]->dtype, row_elems(tensors[i]->shape), tensors[i]->memory, earlier_of(*tensors[i], way), kLeastGain});
+    }
+  }
+  std::vector<exact::Parts> parts = exact::encode(to_code, way.threads);
+  for (size_t i = 0; i < parts.size(); ++i) *into[i] = std::move(parts[i]);
+  return coded;
+}
+
+Coding coding_of(const Coded& coded) {
+  if (coded.form) return checkpoint::coding_of(*coded.form);
+  return exact::needs_earlier(coded.parts) ? Coding::exact_from_base : Coding::exact;
 }
 
 // A tensor that coding does not make smaller, with what has to be said of it, stays as it is.
-Contents contents_of(const std::vector<const StateTensor*>& tensors, std::vector<exact::Parts> coded) {
+Contents contents_of(const std::vector<const StateTensor*>& tensors, std::vector<Coded> all) {
   Contents contents;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const StateTensor& tensor = *tensors[i];
-    const exact::Parts parts = std::exchange(coded[i], {});
-    const Coding coding = exact::needs_earlier(parts) ? Coding::exact_from_base : Coding::exact;
-    const auto said = coding_metadata(tensor.name, coding, tensor.dtype, tensor.shape);
-    if (exact::num_bytes(parts) + said.first.size() + said.second.size() >= tensor.memory.size()) {
+    const Coded coded = std::exchange(all[i], {});
+    const auto said = coding_metadata(tensor.name, coding_of(coded), tensor.dtype, tensor.shape);
+    const size_t coded_bytes =
+        exact::num_bytes(coded.parts) + (coded.form ? near::kHeaderBytes + exact::num_bytes(coded.scales) : size_t{0});
+    if (coded_bytes + said.first.size() + said.second.size() >= tensor.memory.size()) {
       contents.views.push_back(as_it_is(tensor));
       continue;
     }
-    contents.codings.push_back(exact::joined(parts));
+    contents.codings.push_back(coded.form ? near::joined(*coded.form, floats_of(tensor).size(), coded.parts, coded.scales)
+                                          : exact::joined(coded.parts));
     const ConstBytes bytes = contents.codings.back();
     contents.views.push_back({tensor.name, DType::u8, {static_cast<int64_t>(bytes.size())}, bytes});
     contents.metadata.insert(said);
@@ -103,7 +158,8 @@ std::vector<ManifestFile> write_shards(Files& files, const fs::path& directory, 
       for (const StateTensor* tensor : tensors) views.push_back(as_it_is(*tensor));
       return {name, write_safetensors(files, directory / name, std::move(views), metadata)};
     }
-    Contents contents = contents_of(tensors, code(tensors, {name, static_cast<int>(options.threads), base_files ? &*base_files : nullptr}));
+    const Way way{name, static_cast<int>(options.threads), base_files ? &*base_files : nullptr};
+    Contents contents = contents_of(tensors, code(tensors, way, options));
     contents.metadata.merge(metadata);
     return {name, write_safetensors(files, directory / name, std::move(contents.views), contents.metadata)};
   };
@@ -124,6 +180,7 @@ Inventory inventory(const fs::path& directory, const std::vector<ManifestFile>& 
       ManifestTensor& tensor = found[{scope, name, stored.dtype, stored.shape}];
       tensor.files.push_back(file.name);
       tensor.stored_bytes += stored.stored_bytes();
+      if (!is_exact(stored.coding)) tensor.form = form_of(stored.coding);
       inventory.needs_base = inventory.needs_base || stored.coding == Coding::exact_from_base;
     }
   }
@@ -132,6 +189,16 @@ Inventory inventory(const fs::path& directory, const std::vector<ManifestFile>& 
     inventory.tensors.push_back(std::move(tensor));
   }
   return inventory;
+}
+
+void seal(Files& files, const fs::path& directory, Manifest& manifest) {
+  const auto [tensors, needs_base] = inventory(directory, manifest.files);
+  manifest.tensors = tensors;
+  if (!needs_base) manifest.base.reset();
+  const std::string json = to_json(manifest);
+  write_file(files, directory / kManifestName, json);
+  write_file(files, directory / kCompleteName, complete_text(hash64(json)));
+  files.sync_directory(directory);
 }
 
 }  // namespace thinwire::checkpoint

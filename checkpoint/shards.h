@@ -26,4 +26,8 @@ struct Inventory {
 };
 Inventory inventory(const std::filesystem::path& directory, const std::vector<ManifestFile>& files);
 
+// Writes manifest.json and COMPLETE into a directory whose files the manifest lists, and syncs it. The manifest's list of tensors is taken
+// from the files; its base goes where none of them needs it.
+void seal(Files& files, const std::filesystem::path& directory, Manifest& manifest);
+
 }  // namespace thinwire::checkpoint

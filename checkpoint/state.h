@@ -18,12 +18,40 @@ enum class Scope : uint8_t {
   per_rank,    // each rank's own: residuals, and under local_steps parameters and optimiser state
 };
 
+// How a rank gets a tensor of a checkpoint that more or fewer ranks saved (regroup.h). What was saved replicated is taken as it is, unless
+// it is to begin anew.
+struct Regrouping {
+  enum class Kind : uint8_t {
+    mean,   // of those ranks whose samples this one takes over, so that the mean over all ranks stays
+    slice,  // from `begin` on, of what the slices of all ranks make, one after another
+    same,   // what all ranks that kept it must have alike
+    anew,   // nothing: its memory becomes zero
+  };
+  Kind kind = Kind::mean;
+  // Which of the ranks that keep such a tensor this one is, and how many they are; 0: all ranks do.
+  int keeper = 0, keepers = 0;
+  uint64_t begin = 0, whole = 0;  // of a slice: elements
+  // Not empty: this fp32 tensor, which no checkpoint has, is `levels` (int8, of its shape), each times the scale of its block.
+  std::string levels = {}, scales = {};
+  size_t block = 0;
+};
+
+// What checkpoint.mode near_exact may do to a tensor of F32 (near/blocks.h). Nothing else ever loses a bit.
+enum class Tolerance : uint8_t {
+  none,
+  moment,         // values, in checkpoint.moments bits
+  second_moment,  // square roots, rounded up, in checkpoint.moments bits
+  residual,       // values, in 8 bits
+};
+
 struct StateTensor {
   std::string name;  // "model/model.norm.weight", "optim/exp_avg/...", "residual/..."
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   std::span<std::byte> memory;  // saved from here, restored to here
   Scope scope = Scope::replicated;
+  Regrouping regrouping = {};
+  Tolerance tolerance = Tolerance::none;
 };
 
 struct State {

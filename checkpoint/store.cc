@@ -173,13 +173,7 @@ std::string Store::commit(int64_t step, const std::string& temporary, Manifest& 
   for (const ManifestFile& file : manifest.files) {
     if (!fs::exists(path / file.name)) not_shared(path / file.name);
   }
-  const auto [tensors, needs_base] = inventory(path, manifest.files);
-  manifest.tensors = tensors;
-  if (!needs_base) manifest.base.reset();
-  const std::string json = to_json(manifest);
-  write_file(*files_, path / kManifestName, json);
-  write_file(*files_, path / kCompleteName, complete_text(hash64(json)));
-  files_->sync_directory(path);
+  seal(*files_, path, manifest);
   publish(*files_, directory_, temporary, step, id);
   try {  // committed: from here on nothing may make it look as if it were not
     replace_file(*files_, directory_ / kLatestName, directory_ / work_name(Work::tmp, kLatestName, id), step_name(step) + "\n");
@@ -191,5 +185,12 @@ std::string Store::commit(int64_t step, const std::string& temporary, Manifest& 
 }
 
 RunFacts Store::facts(int64_t step) const { return read_manifest(path_of(step)).facts; }
+
+std::vector<LossyRestore> Store::lossy_restores_of_load(int64_t step) const {
+  const Manifest manifest = read_manifest(path_of(step));
+  std::vector<LossyRestore> restores = manifest.facts.lossy_restores;
+  if (manifest.is_lossy()) restores.push_back({step, manifest.hash, "near_exact"});
+  return restores;
+}
 
 }  // namespace thinwire::checkpoint

@@ -6,8 +6,10 @@
 #include "checkpoint/agreement.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/layout.h"
+#include "checkpoint/regroup.h"
 #include "checkpoint/retention.h"
 #include "checkpoint/saved_shards.h"
+#include "checkpoint/strict_json.h"
 
 namespace thinwire::checkpoint {
 namespace {
@@ -23,18 +25,28 @@ std::string listed(const std::vector<std::string>& mismatches) {
   return text;
 }
 
-SavedShards read_fitting(const fs::path& path, const State& state, const comm::Driver& driver) {
-  if (!fs::exists(path)) throw CheckpointError("it does not exist; `thinwire ckpt ls` shows those that do");
-  Chain chain = read_chain(path);
-  const Manifest& manifest = chain.front().manifest;
-  if (manifest.world != driver.size()) {
-    throw CheckpointError(fmt::format("it was saved by {} rank{}, this run has {}; start it with {} (parallel.dp)", manifest.world,
-                                      manifest.world == 1 ? "" : "s", driver.size(), manifest.world));
-  }
-  SavedShards saved(std::move(chain), driver.rank());
+template <class Shards>
+void require_fit(Shards& saved, const State& state) {
   const std::vector<std::string> mismatches = saved.mismatches(state);
   if (!mismatches.empty()) throw CheckpointError(listed(mismatches));
-  return saved;
+}
+
+// Of a RegroupedShards: '1' for each name that has no place on this rank.
+std::string unclaimed_text(const RegroupedShards& saved, const State& state) {
+  std::string text;
+  for (const bool unclaimed : saved.unclaimed(state)) text += unclaimed ? '1' : '0';
+  return text;
+}
+
+// What one rank has no use for, another may: leaders of nodes and owners of slices keep what others do not.
+void require_all_claimed(const RegroupedShards& saved, const std::vector<RankResult>& texts) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < saved.own_names().size(); ++i) {
+    const bool nobody =
+        std::ranges::all_of(texts, [i](const RankResult& result) { return i < result.text.size() && result.text[i] == '1'; });
+    if (nobody) lines.push_back(fmt::format("{}: unexpected, no rank of this run has such state", in_quotes(saved.own_names()[i])));
+  }
+  if (!lines.empty()) throw CheckpointError(listed(lines));
 }
 
 // Every file of the checkpoint is somebody's, whatever the world was that saved it.
@@ -104,15 +116,52 @@ std::optional<int64_t> Store::newest_good() {
                                     directory_.string(), join(defects, "\n")));
 }
 
-void Store::load(int64_t step, State& state) {
+int Store::world(int64_t step) const { return read_manifest(path_of(step)).world; }
+
+std::vector<std::string> Store::load(int64_t step, State& state) {
+  const fs::path path = path_of(step);
+  const auto agree = [&](const char* what, const std::function<std::string()>& work) {
+    std::vector<RankResult> results = together(driver_, what, work);
+    throw_if_any_failed(results, fmt::format("cannot load checkpoint {}", path.string()));
+    return results;
+  };
+  std::optional<Chain> chain;
+  const auto worlds = agree("look at", [&] {
+    if (!fs::exists(path)) throw CheckpointError("it does not exist; `thinwire ckpt ls` shows those that do");
+    chain = read_chain(path);
+    return std::to_string(chain->front().manifest.world);
+  });
+  if (std::stoi(worlds.front().text) != driver_.size()) {
+    // Every rank reads of many files: so that each is hashed once, and not by all.
+    if (const std::string defect = agreed_defect(step); !defect.empty())
+      throw CheckpointError(fmt::format("cannot load checkpoint {}: {}", path.string(), defect));
+    return load_regrouped(*std::move(chain), state, agree);
+  }
   std::optional<SavedShards> saved;
-  const auto results = together(driver_, "load", [&] {
-    saved.emplace(read_fitting(path_of(step), state, driver_));
+  agree("load", [&] {
+    saved.emplace(*std::move(chain), driver_.rank());
+    require_fit(*saved, state);
     saved->read(state, static_cast<int>(options_.threads));
     return std::string();
   });
-  throw_if_any_failed(results, fmt::format("cannot load checkpoint {}", path_of(step).string()));
   saved->restore(state);
+  return {};
+}
+
+std::vector<std::string> Store::load_regrouped(Chain chain, State& state, const Agree& agree) {
+  std::optional<RegroupedShards> saved;
+  const auto unclaimed = agree("compare", [&] {
+    saved.emplace(std::move(chain), driver_.rank(), driver_.size());
+    require_fit(*saved, state);
+    return unclaimed_text(*saved, state);
+  });
+  agree("load", [&] {
+    require_all_claimed(*saved, unclaimed);
+    saved->read(state);
+    return std::string();
+  });
+  saved->restore(state);
+  return saved->report();
 }
 
 }  // namespace thinwire::checkpoint

@@ -8,6 +8,7 @@
 
 #include "checkpoint/coding.h"
 #include "checkpoint/exact/tensor.h"
+#include "checkpoint/near/tensor.h"
 
 namespace thinwire::checkpoint {
 
@@ -28,12 +29,21 @@ class TensorReader {
   void read(size_t chunk, exact::ChunkCoder& coder, MutableBytes into) const;
 
  private:
+  void open_exact(std::shared_ptr<const TensorReader> base);
+  void open_near();
+  // A chunk of an exact coding that begins at `begin` of what is stored.
+  void read_exact(const exact::Table& table, uint64_t begin, size_t chunk, ConstBytes earlier, exact::ChunkCoder& coder,
+                  MutableBytes into) const;
+  void read_near(size_t chunk, exact::ChunkCoder& coder, MutableBytes into) const;
+
   const SafetensorsFile& file_;
   const StoredTensor& tensor_;
   std::shared_ptr<const TensorReader> base_;  // where the coding needs it
   std::string source_;
   uint64_t elems_;
-  exact::Table table_;  // of a coded one
+  exact::Table table_;  // of a coded one: near-exact, of its levels
+  near::Header near_;   // of a near-exact one, as is scales_
+  exact::Table scales_;
 };
 
 }  // namespace thinwire::checkpoint

@@ -56,6 +56,16 @@ void find_foreign_files(std::vector<std::string>& defects, const fs::path& path,
   }
 }
 
+// A loss that the manifest does not tell of would be found by nobody.
+void require_stated(const Manifest& manifest, const std::string& file, const std::string& name, const StoredTensor& stored) {
+  if (is_exact(stored.coding)) return;
+  const bool is_stated = std::ranges::any_of(manifest.tensors, [&](const ManifestTensor& tensor) {
+    return tensor.name == name && tensor.form == form_of(stored.coding) && std::ranges::find(tensor.files, file) != tensor.files.end();
+  });
+  if (!is_stated)
+    throw CheckpointError(fmt::format("{}: tensor {} is kept with a loss that the manifest does not state", file, in_quotes(name)));
+}
+
 // Of a file whose hash is good: what it holds must decode too, through the bases, whose files are read for it.
 void decode_all(ChainFiles& files, const std::string& file_name) {
   exact::ChunkCoder coder;
@@ -82,8 +92,10 @@ std::vector<std::string> verify(const fs::path& step_directory) {
     const size_t defects_before = defects.size();
     for (const ManifestFile& listed : manifest.files) {
       collect(defects, [&] {
-        for (const auto& [name, stored] : files.shard(listed.name)->tensors)
+        for (const auto& [name, stored] : files.shard(listed.name)->tensors) {
           present.insert({listed.name, name, stored.dtype, stored.shape});
+          require_stated(manifest, listed.name, name, stored);
+        }
         decode_all(files, listed.name);
       });
     }

@@ -81,6 +81,9 @@ class Exchange {
   std::span<float> residual(Slot slot);
   double residual_norm();           // of all slots, as far as their rounds are not under way
   std::vector<StatePiece> state();  // what the next round depends on; after join()
+  // The same for a checkpoint of another number of ranks, in memory that lives until regrouped(), which is called once it is loaded.
+  std::vector<StatePiece> state_to_regroup();
+  void regrouped();
   comm::Driver& driver() { return driver_; }
   int senders() const;  // ranks that exchange compressed numbers: all; under a hierarchy, the leaders of nodes
 
@@ -95,6 +98,7 @@ class Exchange {
   void lay_out(SlotTable table);
   void keep_feedback();
   std::string why_all_through_host() const;
+  std::vector<StatePiece> state(std::vector<StatePiece> of_feedback);
   bool any_open() const;
   bool needs_dense_round(uint32_t fragment) const;
   void post_full_buckets(OpenRound& round);

@@ -1,6 +1,7 @@
 // The part of Exchange that is about what rounds leave behind: residuals, state for checkpoints, and its way to another table.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "exchange/exchange.h"
@@ -47,19 +48,35 @@ double Exchange::residual_norm() {
 }
 
 std::vector<StatePiece> Exchange::state() {
-  residence_.finish();
   std::vector<StatePiece> pieces;
-  if (feedback_) {
-    for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
-      for (StatePiece& piece : feedback_->state(slot)) pieces.push_back(std::move(piece));
-    }
-  }
+  for (Slot slot = 0; feedback_ && slot < table_->slots().size(); ++slot)
+    std::ranges::move(feedback_->state(slot), std::back_inserter(pieces));
+  return state(std::move(pieces));
+}
+
+std::vector<StatePiece> Exchange::state_to_regroup() {
+  std::vector<StatePiece> pieces;
+  for (Slot slot = 0; feedback_ && slot < table_->slots().size(); ++slot)
+    std::ranges::move(feedback_->state_to_regroup(slot), std::back_inserter(pieces));
+  return state(std::move(pieces));
+}
+
+void Exchange::regrouped() {
+  if (feedback_) feedback_->regrouped();
+}
+
+std::vector<StatePiece> Exchange::state(std::vector<StatePiece> pieces) {
+  residence_.finish();
   for (const auto& round : rounds_) {
     if (!nodes_->leads()) break;
     for (StatePiece& piece : round->state(feedback_ != nullptr)) pieces.push_back(std::move(piece));
   }
-  if (!nodes_->flat()) {
-    for (StatePiece& piece : pieces) piece.same_on_all_ranks = false;  // those that lead no node have none
+  for (StatePiece& piece : pieces) {
+    if (piece.same_on_all_ranks) piece.regroup = Regroup::same;
+    if (nodes_->flat()) continue;
+    piece.same_on_all_ranks = false;  // those that lead no node have none
+    piece.keeper = nodes_->leader_index();
+    piece.keepers = nodes_->num_leaders();
   }
   for (Slot slot = 0; slot < table_->slots().size(); ++slot) {
     const SlotSpec& spec = table_->slots()[slot];

@@ -38,6 +38,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
       saves_(parts, metrics_, restored.step),
       step_(restored.step),
+      restored_how_(restored.how),
       reports_(parts.driver) {
   ledger_.restore(restored.wire_totals);
 }
@@ -45,7 +46,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
 ExitCode Loop::run() {
   const int64_t last = parts_.options.run.steps;
   if (step_ > 0) {
-    metrics_.event(step_, "resume", fmt::format("from step {}", step_));
+    metrics_.event(step_, "resume", restored_how_);
     log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
   }
   if (step_ >= last) {

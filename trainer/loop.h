@@ -42,6 +42,7 @@ class Loop {
   WireLedger ledger_;
   Saves saves_;
   int64_t step_ = 0;  // finished steps
+  std::string restored_how_;
   int64_t next_layers_ = 0;
   Metric metric_;  // of the last evaluation
   StepReports reports_;

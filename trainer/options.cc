@@ -89,9 +89,10 @@ int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
   const int64_t unit = data.micro_batch * world;
   if (data.global_batch % unit == 0) return data.global_batch / unit;
   const int64_t below = data.global_batch / unit * unit, above = below + unit;
-  throw ConfigError(fmt::format("data.global_batch {} is not a multiple of data.micro_batch {} x {} ranks = {}; the nearest that are: {}",
-                                data.global_batch, data.micro_batch, world, unit,
-                                below > 0 ? fmt::format("{} and {}", below, above) : std::to_string(above)));
+  throw ConfigError(fmt::format(
+      "data.global_batch {} is not a multiple of data.micro_batch {} x {} ranks = {}; the nearest that are: {}; a resume may change "
+      "data.micro_batch together with the number of ranks",
+      data.global_batch, data.micro_batch, world, unit, below > 0 ? fmt::format("{} and {}", below, above) : std::to_string(above)));
 }
 
 bool may_change_on_resume(const std::string& key) {

@@ -33,6 +33,7 @@ struct Parts {
   std::unique_ptr<exchange::Planner> planner;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<checkpoint::Store> store;
+  std::vector<checkpoint::LossyRestore> lossy_restores;  // that this run's state has behind it
   bool passes_as_graph = false;
   bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
 

@@ -4,13 +4,15 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "trainer/run_state.h"
 
 namespace thinwire::trainer {
 
 namespace {
 void refuse_other_config(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& config,
-                         const std::string& where) {
+                         const std::string& where, SavedBy saved_by) {
+  const auto may_change = [&](const std::string& key) {
+    return may_change_on_resume(key) || (saved_by == SavedBy::another_number && key == "data.micro_batch");
+  };
   const auto value_in = [](const std::map<std::string, std::string>& values, const std::string& key) {
     const auto it = values.find(key);
     return it == values.end() ? "absent" : it->second;
@@ -20,7 +22,7 @@ void refuse_other_config(const std::map<std::string, std::string>& saved, const 
   std::vector<std::string> differences;
   for (const auto& [key, unused] : keys) {
     const std::string before = value_in(saved, key), now = value_in(config, key);
-    if (before != now && !may_change_on_resume(key)) differences.push_back(fmt::format("  {}: checkpoint {}, config {}", key, before, now));
+    if (before != now && !may_change(key)) differences.push_back(fmt::format("  {}: checkpoint {}, config {}", key, before, now));
   }
   if (differences.empty()) return;
   throw CheckpointError(
@@ -38,10 +40,27 @@ void restore_plan(Parts& parts, const checkpoint::RunFacts& facts, const std::st
   }
   place_gradients(parts);
 }
+
+// Later checkpoints carry on what this one is known to have lost.
+void note_losses(Parts& parts, int64_t step, Restored& restored) {
+  const size_t before = parts.store->facts(step).lossy_restores.size();
+  parts.lossy_restores = parts.store->lossy_restores_of_load(step);
+  if (parts.lossy_restores.size() > before) {
+    restored.how += ", within the tolerances of near_exact";
+    log::info(
+        "the checkpoint of step {} was saved with checkpoint.mode near_exact: moments and residuals are within the tolerances that "
+        "`thinwire "
+        "ckpt inspect` shows, so the run goes on a little otherwise than if it had not been stopped; later checkpoints will say so",
+        step);
+  }
+  for (size_t i = 0; i < before; ++i)
+    log::info("its state had gone through the checkpoint of step {} before ({})", parts.lossy_restores[i].step,
+              parts.lossy_restores[i].how);
+}
 }  // namespace
 
-checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals, HostMemory& host) {
-  auto state = run_state(*parts.model, *parts.optimizer, *parts.schedule, wire_totals, host);
+checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& wire_totals, HostMemory& host, SavedBy saved_by) {
+  auto state = run_state(*parts.model, *parts.optimizer, *parts.schedule, wire_totals, host, saved_by);
   state.numbers = {{"step", step},
                    {"data/next_sample", step * parts.options.data.global_batch},
                    {"data/hash", static_cast<int64_t>(parts.task->facts().hash)}};
@@ -61,17 +80,27 @@ Restored resume(Parts& parts) {
   }
   const checkpoint::RunFacts facts = parts.store->facts(*step);
   const std::string where = fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string());
-  refuse_other_config(facts.config, parts.config, where);
+  const int world = parts.store->world(*step);
+  const SavedBy saved_by = world == parts.driver.size() ? SavedBy::as_many_ranks : SavedBy::another_number;
+  refuse_other_config(facts.config, parts.config, where, saved_by);
   restore_plan(parts, facts, where);  // which decides what state there is
   HostMemory host;
-  auto state = state_at(parts, *step, restored.wire_totals, host);
-  parts.store->load(*step, state);
+  auto state = state_at(parts, *step, restored.wire_totals, host, saved_by);
+  const std::vector<std::string> regrouped = parts.store->load(*step, state);
   host.store();
+  if (saved_by == SavedBy::another_number) parts.exchange->regrouped();
   if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.task->facts().hash)) {
     throw CheckpointError(
         fmt::format("the checkpoint of step {} was trained on other data (its hash differs); resume with the same data", *step));
   }
   restored.step = state.numbers.at("step");
+  restored.how = fmt::format("from step {}", restored.step);
+  if (saved_by == SavedBy::another_number) {
+    restored.how += fmt::format(", saved by {} rank{}, on {}", world, world == 1 ? "" : "s", parts.driver.size());
+    log::info("{}: the same samples in the same order, {} per step as before", restored.how, parts.options.data.global_batch);
+    for (const std::string& line : regrouped) log::info("  {}", line);
+  }
+  note_losses(parts, *step, restored);
   return restored;
 }
 

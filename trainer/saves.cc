@@ -82,7 +82,8 @@ checkpoint::RunFacts Saves::facts() const {
           to_hex(hash64(parts_.request.resolved_yaml)),
           parts_.request.version,
           parts_.config,
-          {{"plan", parts_.planner->to_text()}}};
+          {{"plan", parts_.planner->to_text()}},
+          parts_.lossy_restores};
 }
 
 }  // namespace thinwire::trainer

@@ -24,6 +24,19 @@
 
 namespace thinwire::exchange {
 
+// What becomes of a piece when the run goes on with more or fewer ranks (docs/formats/checkpoint.md, "Another number of ranks").
+enum class Regroup : uint8_t {
+  mean,   // of its rank; what counts is the mean over ranks, which stays
+  slice,  // a part of a whole that is cut among the ranks: cut anew
+  same,   // no rank's own, though it may not be kept by all
+};
+
+// Where an fp32 piece that is only used to regroup lies in checkpoints: in levels of int8, times a scale for each block.
+struct PackedPiece {
+  std::string levels, scales;  // names of pieces; without levels the piece is saved as it is
+  size_t block = 0;            // elements
+};
+
 // A named piece of state for checkpoints.
 struct StatePiece {
   std::string name;  // "residual/<slot>"
@@ -31,8 +44,12 @@ struct StatePiece {
   bool slot_shaped = true;         // has the slot's shape; else it is one row
   bool same_on_all_ranks = false;  // by construction
   DType dtype = DType::f32;
-  std::span<std::byte> memory;               // of `home`
+  std::span<std::byte> memory;  // of `home`
   Residence* home = &host_residence();
+  Regroup regroup = Regroup::mean;
+  size_t begin = 0;             // of a slice: its first element within the slot
+  int keeper = 0, keepers = 0;  // of those ranks that keep such a piece, which this one is, and how many they are; 0: all ranks
+  PackedPiece packed = {};
 };
 
 // A bucket's range of the flat array while its round is under way, with scratch for the policy.
@@ -70,6 +87,9 @@ class ErrorFeedback {
   virtual void take_back(size_t begin, std::span<const float> owed) = 0;
 
   virtual std::vector<StatePiece> state(Slot slot) = 0;
+  // The same as numbers that can be added up, in memory that lives until regrouped(), which takes what was loaded into it.
+  virtual std::vector<StatePiece> state_to_regroup(Slot slot) { return state(slot); }
+  virtual void regrouped() {}
   // What is not sent yet; empty where there is no such thing. The state itself, where its bucket's numbers live, or a copy in `unpacked`
   // where it rests in another form.
   virtual std::span<float> residual(Slot slot, std::vector<float>& unpacked) = 0;

@@ -32,8 +32,13 @@ float scale_for(float largest) {
 }  // namespace
 
 void Int8Residual::pack(Slot slot, std::span<const float> values) {
+  const Draw dither = draw_.fork(slot).fork(static_cast<uint64_t>(++slots_[slot].packings));
+  pack(slot, values, [&](size_t i) { return dither.uniform(i); });
+}
+
+template <class Offset>
+void Int8Residual::pack(Slot slot, std::span<const float> values, const Offset& offset) {
   Packed& packed = slots_[slot];
-  const Draw dither = draw_.fork(slot).fork(static_cast<uint64_t>(++packed.packings));
   for (size_t block = 0; block < packed.scales.size(); ++block) {
     const size_t first = block * kBlock, end = std::min(values.size(), first + kBlock);
     float largest = 0;
@@ -42,7 +47,7 @@ void Int8Residual::pack(Slot slot, std::span<const float> values) {
     // In double: the inverse of a denormal is beyond fp32.
     const double inverse = packed.scales[block] > 0 ? 1.0 / packed.scales[block] : 0;
     for (size_t i = first; i < end; ++i) {
-      const double level = std::floor(values[i] * inverse + dither.uniform(i));
+      const double level = std::floor(values[i] * inverse + offset(i));
       packed.levels[i] = static_cast<int8_t>(std::clamp<double>(level, -kMostLevel, kMostLevel));
     }
   }
@@ -94,6 +99,23 @@ std::vector<StatePiece> Int8Residual::state(Slot slot) {
        .slot_shaped = false,
        .dtype = DType::i64,
        .memory = std::as_writable_bytes(std::span(&packed.packings, 1))}};
+}
+
+std::vector<StatePiece> Int8Residual::state_to_regroup(Slot slot) {
+  unpacked_.resize(slots_.size());
+  std::vector<float>& values = unpacked_[slot];
+  values.resize(slots_[slot].levels.size());
+  const std::string& name = table_.slots()[slot].name;
+  return {{.name = "residual/" + name,
+           .slot = slot,
+           .memory = std::as_writable_bytes(std::span(values)),
+           .packed = {"residual_levels/" + name, "residual_scales/" + name, kBlock}},
+          state(slot)[2]};
+}
+
+void Int8Residual::regrouped() {
+  for (Slot slot = 0; slot < unpacked_.size(); ++slot) pack(slot, unpacked_[slot], [](size_t) { return 0.5; });
+  std::vector<std::vector<float>>().swap(unpacked_);
 }
 
 }  // namespace thinwire::exchange

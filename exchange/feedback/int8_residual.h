@@ -25,6 +25,10 @@ class Int8Residual final : public ErrorFeedback {
   float decay() const override { return decay_; }
   void take_back(size_t begin, std::span<const float> owed) override;
   std::vector<StatePiece> state(Slot slot) override;
+  // Unpacked. Packing them again rounds to nearest: what was packed before comes out as it was, and anything else is off by half a level of
+  // its block at most.
+  std::vector<StatePiece> state_to_regroup(Slot slot) override;
+  void regrouped() override;
   std::span<float> residual(Slot slot, std::vector<float>& unpacked) override;
 
  private:
@@ -35,11 +39,14 @@ class Int8Residual final : public ErrorFeedback {
   };
   void unpack(Slot slot, std::span<float> values) const;
   void pack(Slot slot, std::span<const float> values);
+  template <class Offset>  // of an element: what is added to its level before that is rounded down
+  void pack(Slot slot, std::span<const float> values, const Offset& offset);
 
   const SlotTable& table_;
   float decay_;
   Draw draw_;
   std::vector<Packed> slots_;
+  std::vector<std::vector<float>> unpacked_;  // by slot, while they are regrouped
 };
 
 }  // namespace thinwire::exchange

@@ -182,8 +182,9 @@ class Resume(thinwire.Case):
         done = self.resume("log.every=2", "eval.every=3", "checkpoint.every=4", "checkpoint.keep=1", "comm.timeout=50s")
         self.assert_says(done, "resumed from step 20", "step 24/24")
 
-    def test_another_world_size_names_both_numbers(self):
-        self.refused_resume("saved by 1 rank", "2", settings=["parallel.dp=2"])
+    def test_another_world_size_is_no_hindrance(self):
+        """More: world_size.py."""
+        self.assert_says(self.resume("parallel.dp=2"), "from step 20, saved by 1 rank, on 2", "resumed from step 20", "step 24/24")
 
     def test_other_data_is_refused(self):
         words = self.folder / "words.txt"

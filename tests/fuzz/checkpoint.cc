@@ -3,6 +3,7 @@
 #include "checkpoint/coding.h"
 #include "checkpoint/exact/tensor.h"
 #include "checkpoint/manifest.h"
+#include "checkpoint/near/tensor.h"
 #include "target.h"
 
 namespace thinwire::fuzz {
@@ -56,7 +57,11 @@ Manifest example(bool has_base) {
 std::vector<Bytes> manifest_seeds() {
   std::string first = to_json(example(false));
   first.replace(first.find("\"version\": 2"), 12, "\"version\": 1");
-  return {bytes_of_text(to_json(example(false))), bytes_of_text(to_json(example(true))), bytes_of_text(first)};
+  Manifest lossy = example(false);
+  lossy.tensors.front().form = near::Form{near::Form::Of::roots, 4};
+  lossy.facts.lossy_restores = {{10, 7, "near_exact"}, {15, 8, "average"}};
+  return {bytes_of_text(to_json(example(false))), bytes_of_text(to_json(example(true))), bytes_of_text(first),
+          bytes_of_text(to_json(lossy))};
 }
 
 // The first four bytes are how many follow the header.
@@ -72,6 +77,8 @@ void run_header(ConstBytes input) {
       require(tensor.entry.begin <= tensor.entry.end && tensor.entry.end <= data_bytes, "a tensor lies in the file");
       if (tensor.coding == Coding::none) {
         require(*bytes == tensor.stored_bytes(), "a tensor that is not coded has the size of its shape");
+      } else if (!is_exact(tensor.coding)) {
+        require(near::least_bytes(*bytes / sizeof(float)) <= tensor.stored_bytes(), "both tables lie in the file");
       } else {
         require(exact::table_bytes(*bytes / size_of(tensor.dtype)) <= tensor.stored_bytes(), "a table lies in the file");
       }
@@ -93,7 +100,9 @@ std::vector<Bytes> header_seeds() {
       header_input(101, R"({"__metadata__":{"coding/w":"{\"coding\":\"exact\",\"dtype\":\"F32\",\"shape\":[5,8]}","step":"7"},)"
                         R"("v":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"U8","shape":[100],"data_offsets":[1,101]}})"),
       header_input(90, R"({"__metadata__":{"coding/w":"{\"coding\":\"exact_from_base\",\"dtype\":\"BF16\",\"shape\":[300000]}"},)"
-                       R"("w":{"dtype":"U8","shape":[90],"data_offsets":[0,90]}})")};
+                       R"("w":{"dtype":"U8","shape":[90],"data_offsets":[0,90]}})"),
+      header_input(160, R"({"__metadata__":{"coding/w":"{\"coding\":\"roots4\",\"dtype\":\"F32\",\"shape\":[300]}"},)"
+                        R"("w":{"dtype":"U8","shape":[160],"data_offsets":[0,160]}})")};
 }
 
 }  // namespace

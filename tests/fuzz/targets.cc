@@ -19,6 +19,7 @@ std::vector<Target> all_targets() {
   targets.push_back(config_target());
   targets.push_back(planner_state_target());
   targets.push_back(exact_target());
+  targets.push_back(near_target());
   targets.push_back(manifest_target());
   targets.push_back(checkpoint_header_target());
   return targets;

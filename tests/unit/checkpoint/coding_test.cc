@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/draw.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/exact/tensor.h"
@@ -226,6 +228,56 @@ TEST(Golden, CheckpointsOfVersion2AreVerifiedAndLoaded) {
       model.numbers = state.numbers;
       EXPECT_EQ(model, Model(driver.rank(), seed));
     });
+  }
+}
+
+// Of numbers whose levels and scales are known: each block begins with its largest, q (or q^2), so that its scale is 1. Values lie a
+// quarter above whole numbers, to which they are rounded; squares half below those of whole numbers, to which they are raised.
+struct NearGolden {
+  static constexpr size_t kElems = 12 * 256 + 100;
+  std::vector<float> weights, moments, squares, residuals;
+  NearGolden(int bits, bool is_decoded) {
+    const int q = bits == 8 ? 127 : 7, root = bits == 8 ? 255 : 15;
+    const float quarter = is_decoded ? 0 : 0.25f, half = is_decoded ? 0 : 0.5f;
+    for (uint32_t i = 0; i < kElems; ++i) {
+      const bool first = i % 256 == 0;
+      const auto value = [&](int most) {
+        return first ? static_cast<float>(most) : static_cast<float>(i * 37 % (2 * most - 1)) - static_cast<float>(most - 1) + quarter;
+      };
+      const auto k = static_cast<float>(1 + i * 53 % (root - 1));
+      weights.push_back(std::ldexp(1 + static_cast<float>(i * 2654435761u >> 9) * 0x1p-23f, static_cast<int>(i % 5) - 7));
+      moments.push_back(value(q));
+      residuals.push_back(value(127));
+      squares.push_back(first ? static_cast<float>(root * root) : k * k - half);
+    }
+  }
+  State state() {
+    const auto add = [](const char* name, std::vector<float>& values, Scope scope, Tolerance tolerance) -> StateTensor {
+      return {name, DType::f32, {static_cast<int64_t>(values.size())}, std::as_writable_bytes(std::span(values)), scope, {}, tolerance};
+    };
+    return {
+        {add("model/w", weights, Scope::replicated, Tolerance::none), add("optim/exp_avg/w", moments, Scope::replicated, Tolerance::moment),
+         add("optim/exp_avg_sq/w", squares, Scope::replicated, Tolerance::second_moment),
+         add("exchange/residual/w", residuals, Scope::per_rank, Tolerance::residual)},
+        {{"step", 1}}};
+  }
+  bool operator==(const NearGolden&) const = default;
+};
+
+// Near-exact, moments in 8 bits (step 10) and in 4 (step 20, whose weights are coded against step 10). Version 3, one rank.
+TEST(Golden, NearExactCheckpointsOfVersion3AreVerifiedAndLoaded) {
+  const fs::path golden = fs::path(THINWIRE_SOURCE_DIR) / "tests/golden/checkpoint/version3";
+  for (const int64_t step : {10, 20}) {
+    const int bits = step == 10 ? 8 : 4;
+    EXPECT_THAT(verify(golden / step_name(step)), IsEmpty());
+    EXPECT_TRUE(read_manifest(golden / step_name(step)).is_lossy());
+    NearGolden loaded(bits, false);
+    on_ranks(1, [&](comm::Driver& driver) {
+      State state = loaded.state();
+      Store(golden, driver, {}).load(step, state);
+    });
+    EXPECT_EQ(loaded, NearGolden(bits, true)) << bits << " bits";
+    EXPECT_NE(loaded, NearGolden(bits, false));
   }
 }
 

@@ -74,7 +74,7 @@ TEST(Manifest, ANewerVersionIsRefusedWithBothNumbers) {
     parse_manifest(with("\"version\": 2", "\"version\": 7"), "m");
     FAIL();
   } catch (const NewerVersion& e) {
-    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 2")));
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 3")));
   }
 }
 
@@ -104,6 +104,12 @@ TEST(Manifest, RefusesWhatMakesNoSense) {
        "'step'"},
       {"\"files\": [{\"name\": \"model", R"("base": {"step": 99, "manifest_xxh3": "ff"}, "files": [{"name": "model)", "'manifest_xxh3'"},
       {"\"files\": [{\"name\": \"model", R"("base": 99, "files": [{"name": "model)", "'base' should be object"},
+      {"\"stored_bytes\": 20", R"("stored_bytes": 20, "tolerance": 3)", "'tolerance' should be object"},
+      {"\"stored_bytes\": 20", R"("stored_bytes": 20, "tolerance": {"of": "cube", "bits": 8, "block": 256})", "unknown 'of' 'cube'"},
+      {"\"stored_bytes\": 20", R"("stored_bytes": 20, "tolerance": {"of": "root", "bits": 6, "block": 256})", "6 bits"},
+      {"\"stored_bytes\": 20", R"("stored_bytes": 20, "tolerance": {"of": "root", "bits": 8, "block": 64})", "blocks of 64"},
+      {"\"files\": [{\"name\": \"model", R"("lossy_restores": [7], "files": [{"name": "model)", "'lossy_restores'"},
+      {"\"files\": [{\"name\": \"model", R"("lossy_restores": [{"step": 5}], "files": [{"name": "model)", "'manifest_xxh3'"},
       {"\"per_rank\"", "\"per_host\"", "unknown scope 'per_host'"},
       {"\"step\": 100, \"world\"", "\"step\": 100, \"step\": 100, \"world\"", "duplicate key 'step'"},
   };

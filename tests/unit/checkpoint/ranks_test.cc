@@ -130,17 +130,6 @@ TEST(Ranks, WhatDoesNotFitOneIsLoadedByNone) {
   EXPECT_EQ(texts[0], texts[1]);
 }
 
-TEST(Ranks, AnotherWorldSizeIsOneErrorWithoutARank) {
-  TempDir dir;
-  save_model(dir.path(), 4, 10, 1);
-  on_ranks(2, [&](comm::Driver& driver) {
-    Model model(driver.rank(), 1);
-    State state = model.state();
-    const std::string text = error_of([&] { Store(dir.path(), driver, {}).load(10, state); });
-    EXPECT_THAT(text, AllOf(HasSubstr("saved by 4 ranks, this run has 2"), Not(HasSubstr("rank 0:"))));
-  });
-}
-
 TEST(Ranks, MustAgreeOnWhatTheySave) {
   TempDir dir;
   const std::string text = error_of([&] {

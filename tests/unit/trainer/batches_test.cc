@@ -168,7 +168,9 @@ TEST(BatchArithmetic, NamesTheEquationAndTheNearestValues) {
     micro_batches_per_rank(o, 2);
     FAIL();
   } catch (const ConfigError& e) {
-    EXPECT_STREQ(e.what(), "data.global_batch 20 is not a multiple of data.micro_batch 4 x 2 ranks = 8; the nearest that are: 16 and 24");
+    EXPECT_STREQ(e.what(),
+                 "data.global_batch 20 is not a multiple of data.micro_batch 4 x 2 ranks = 8; the nearest that are: 16 and 24; a resume may "
+                 "change data.micro_batch together with the number of ranks");
   }
 }
 

@@ -1,0 +1,102 @@
+"""Checkpoints within tolerances (checkpoint.mode near_exact), and those that `ckpt convert` and `ckpt average` make of others."""
+import thinwire
+
+USAGE, CHECKPOINT = 2, 4
+NEAR = ("checkpoint.mode=near_exact", "checkpoint.keep=0")
+
+
+class NearExact(thinwire.Case):
+    def test_a_resume_says_so_and_later_checkpoints_carry_it(self):
+        self.train("checkpoint.moments=4", *NEAR, "parallel.dp=2")
+        run = self.run_of()
+        manifest = run.manifest(10)
+        tolerances = {tensor["name"]: tensor["tolerance"] for tensor in manifest["tensors"] if "tolerance" in tensor}
+        self.assertEqual(manifest["version"], 3)
+        self.assertFalse([name for name in tolerances if not name.startswith(("optim/", "exchange/residual/"))])
+        name = "model.embed_tokens.weight"
+        self.assertEqual(tolerances[f"optim/exp_avg/{name}"], {"of": "value", "bits": 4, "block": 256, "within": 1 / 14})
+        self.assertEqual(tolerances[f"optim/exp_avg_sq/{name}"], {"of": "root", "bits": 4, "block": 256, "within": 1 / 15})
+        self.assertEqual(tolerances[f"exchange/residual/{name}"], {"of": "value", "bits": 8, "block": 256, "within": 1 / 254})
+        self.thinwire("ckpt", "verify", run.path)
+        self.assert_says(self.thinwire("ckpt", "ls", run.path), "step-00000010, near-exact")
+        self.assert_says(self.thinwire("ckpt", "inspect", run.path), "square roots, rounded up, within 1/15 of the largest of their block of 256")
+        done = self.train("run.steps=24", "checkpoint.keep=0", "parallel.dp=2", options=["--resume", run.checkpoint(10)])
+        self.assert_says(done, "resumed from step 10", "saved with checkpoint.mode near_exact", "later checkpoints will say so")
+        restores = run.manifest(24)["lossy_restores"]
+        self.assertEqual([(restore["step"], restore["how"]) for restore in restores], [(10, "near_exact")])
+        done = self.train("run.steps=28", "checkpoint.keep=0", "parallel.dp=2", options=["--resume", "auto"])
+        self.assert_says(done, "had gone through the checkpoint of step 10 before (near_exact)")
+        self.assertEqual(run.manifest(28)["lossy_restores"], restores)
+        self.assert_says(self.thinwire("ckpt", "inspect", run.path), "its state went through step-00000010 (near_exact)")
+
+    def test_training_goes_on_without_a_spike(self):
+        """Second moments that came back too small would make steps too large, and be seen at once. How near the losses stay: tools/restores."""
+        self.train("run.steps=60", "checkpoint.every=30", "checkpoint.keep=0", name="exact")
+        exact = self.run_of("exact").losses()
+        for bits in (8, 4):
+            words = ["--mode", "near_exact", "--moments", bits, "--lossy"]
+            self.thinwire("ckpt", "convert", self.run_of("exact").checkpoint(30), "--to", f"runs/near{bits}", *words)
+            self.train("run.steps=60", name=f"near{bits}", options=["--resume", f"runs/near{bits}"])
+            near = self.run_of(f"near{bits}").losses()
+            self.assertEqual(near[31], exact[31])  # weights are the same
+            self.assertNotEqual(near[33], exact[33])
+            self.assertLess(max(loss - exact[step] for step, loss in near.items()), 0.05)
+
+
+class Verbs(thinwire.Case):
+    def test_convert_makes_one_that_stands_alone_and_goes_on_bit_for_bit(self):
+        self.train("run.steps=28", "checkpoint.every=2", "checkpoint.base=previous", "checkpoint.keep=0", "parallel.dp=2")
+        kept = self.run_of()
+        last = max(step for step in range(2, 28, 2) if "base" in kept.manifest(step))
+        for mode in ("raw", "exact"):
+            done = self.thinwire("ckpt", "convert", kept.checkpoint(last), "--to", f"runs/{mode}", "--mode", mode)
+            self.assert_says(done, f"runs/{mode}/checkpoints/step-")
+            self.assertNotIn("base", self.run_of(mode).manifest(last))
+            self.assert_says(self.thinwire("ckpt", "diff", f"runs/{mode}", kept.checkpoint(last)), " 0 differ, 0 are in one only")
+            self.train("run.steps=28", "parallel.dp=2", name=mode, options=["--resume", "auto"])
+            losses = self.run_of(mode).losses()
+            self.assertEqual(losses, {step: loss for step, loss in kept.losses().items() if step in losses})
+            self.assertEqual(max(losses), 28)
+
+    def test_convert_loses_only_what_it_is_asked_to(self):
+        self.train()
+        path = self.run_of().path
+        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/near", "--mode", "near_exact", code=USAGE), "--lossy")
+        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/raw", "--mode", "raw", "--lossy", code=USAGE), "nothing else loses")
+        self.thinwire("ckpt", "convert", path, "--to", "runs/near", "--mode", "near_exact", "--moments", "4", "--lossy")
+        self.assert_says(self.thinwire("ckpt", "diff", path, "runs/near", code=1), "'optim/exp_avg/", "within 1/14")
+        self.assertNotIn("'model/", self.thinwire("ckpt", "diff", path, "runs/near", code=1).out)
+        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/near", code=CHECKPOINT), "exists already")
+        self.assert_says(self.thinwire("ckpt", "convert", "nowhere", "--to", "runs/other", code=CHECKPOINT), "no such directory")
+        self.thinwire("ckpt", "convert", path, "--to", "runs/other", "--mode", "odd", code=USAGE)
+        self.thinwire("ckpt", "convert", "runs/near", "--to", "runs/back")
+        self.assertEqual([restore["how"] for restore in self.run_of("back").manifest(20)["lossy_restores"]], ["near_exact"])
+
+    def test_average_is_a_checkpoint_to_go_on_from(self):
+        self.train("run.steps=20", "checkpoint.every=5", "checkpoint.keep=0", "parallel.dp=2")
+        done = self.thinwire("ckpt", "average", self.run_of().path, "--last", "3", "--to", "runs/mean")
+        self.assert_says(done, "runs/mean/checkpoints/step-00000020")
+        mean = self.run_of("mean")
+        self.assertEqual([(restore["step"], restore["how"]) for restore in mean.manifest(20)["lossy_restores"]],
+                         [(step, "average") for step in (10, 15, 20)])
+        self.thinwire("ckpt", "verify", mean.path)
+        text = self.thinwire("ckpt", "diff", self.run_of().checkpoint(20), mean.path, code=1).out
+        self.assertIn("'model/", text)
+        for kept in ("'optim/", "'exchange/"):
+            self.assertNotIn(kept, text)
+        done = self.train("run.steps=24", "run.verify_every=1", "parallel.dp=2", name="mean", options=["--resume", "auto"])
+        self.assert_says(done, "resumed from step 20", "had gone through the checkpoint of step 10 before (average)", "step 24/24")
+
+    def test_average_refuses_what_does_not_fit(self):
+        self.train("run.steps=4", "checkpoint.every=2")
+        path = self.run_of().path
+        self.assert_says(self.thinwire("ckpt", "average", path, "--last", "3", "--to", "runs/mean", code=CHECKPOINT), "there are 2 complete checkpoints", "keep")
+        self.assert_says(self.thinwire("ckpt", "average", path, "--to", "runs/mean", code=CHECKPOINT), "two checkpoints or more")
+        self.assert_says(self.thinwire("ckpt", "average", path, path, "--last", "2", "--to", "runs/mean", code=USAGE), "one run directory")
+        self.train("run.steps=6", "model.layers=1", name="other")
+        self.assert_says(self.thinwire("ckpt", "average", path, "runs/other", "--to", "runs/mean", code=CHECKPOINT), "model.layers.1")
+        self.assertFalse((self.folder / "runs" / "mean" / "checkpoints" / "step-00000006").exists())
+
+
+if __name__ == "__main__":
+    thinwire.main()
