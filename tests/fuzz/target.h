@@ -29,6 +29,8 @@ Target planner_state_target();
 Target exact_target();
 Target manifest_target();
 Target checkpoint_header_target();
+Target tokenizer_target();
+Target token_header_target();
 
 std::vector<Target> all_targets();
 
