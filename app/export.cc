@@ -23,12 +23,14 @@ struct ExportArguments {
 
 int run_export(const ExportArguments& arguments) {
   if (arguments.out.empty()) throw ConfigError("--out is empty: name the folder that is to be made");
-  if (fs::exists(arguments.out)) throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", arguments.out));
+  if (fs::exists(arguments.out))
+    throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", arguments.out));
   const trainer::Pretrained loaded = trainer::load_pretrained(arguments.model);
   const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
   trainer::export_to_folder(loaded, arguments.out, {dtype, static_cast<uint64_t>(arguments.shard_gigabytes * 1e9)});
-  fmt::print("{}: {} parameters in {} to {}{}\n", loaded.source.description, with_thousands(loaded.model->num_parameters()), arguments.dtype,
-             arguments.out, loaded.source.tokenizer ? ", tokenizer: " + loaded.source.tokenizer->description() : "; without a tokenizer");
+  fmt::print("{}: {} parameters in {} to {}{}\n", loaded.source.description, with_thousands(loaded.model->num_parameters()),
+             arguments.dtype, arguments.out,
+             loaded.source.tokenizer ? ", tokenizer: " + loaded.source.tokenizer->description() : "; without a tokenizer");
   return 0;
 }
 
@@ -42,13 +44,14 @@ int run_import(const std::string& folder) {
   trainer::Options plain;
   auto root = config::describe_root(options), defaults = config::describe_root(plain);
   const auto before = config::flatten(defaults);
-  fmt::print("# {} parameters of {}; train from them with: thinwire train -c THIS_FILE -c YOURS\n", with_thousands(loaded.model->num_parameters()),
-             loaded.source.description);
+  fmt::print("# {} parameters of {}; train from them with: thinwire train -c THIS_FILE -c YOURS\n",
+             with_thousands(loaded.model->num_parameters()), loaded.source.description);
   std::string model, data;
   for (const auto& [key, value] : config::flatten(root)) {
     const bool is_path = key == "model.init" || key == "data.tokenizer";
     std::string& section = key.starts_with("model.") ? model : data;
-    if (value != before.at(key)) section += fmt::format("  {}: {}\n", key.substr(key.find('.') + 1), is_path ? config::yaml_scalar(value) : value);
+    if (value != before.at(key))
+      section += fmt::format("  {}: {}\n", key.substr(key.find('.') + 1), is_path ? config::yaml_scalar(value) : value);
   }
   fmt::print("model:\n{}", model);
   if (!loaded.source.tokenizer) fmt::print("# there is no tokenizer in the folder: set data.tokenizer to the one that this model knows\n");
@@ -65,7 +68,9 @@ void add_export(CLI::App& app, Action& action) {
   verb->add_option("--out", a->out, "folder that is made")->required()->type_name("DIR");
   verb->add_option("--format", a->format, "hf: config.json, safetensors and the tokenizer's files")->check(CLI::IsMember({"hf"}));
   verb->add_option("--dtype", a->dtype, "of the tensors")->check(CLI::IsMember({"fp32", "bf16"}));
-  verb->add_option("--shard-size", a->shard_gigabytes, "gigabytes of tensors per file, at most")->check(CLI::Range(1e-6, 1e6))->type_name("GB");
+  verb->add_option("--shard-size", a->shard_gigabytes, "gigabytes of tensors per file, at most")
+      ->check(CLI::Range(1e-6, 1e6))
+      ->type_name("GB");
   verb->callback([a, &action] { action = [a] { return run_export(*a); }; });
 }
 

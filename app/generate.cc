@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -37,8 +36,7 @@ std::vector<int64_t> prompt_tokens(const trainer::Source& source, const std::str
 }
 
 int run_generate(const GenerateArguments& arguments) {
-  at::set_num_threads(static_cast<int>(arguments.threads));
-  const trainer::Pretrained loaded = trainer::load_pretrained(arguments.model);
+  const trainer::Pretrained loaded = trainer::load_pretrained(arguments.model, arguments.threads);
   const std::vector<int64_t> tokens = prompt_tokens(loaded.source, arguments.prompt);
   const data::Tokenizer& tokenizer = *loaded.source.tokenizer;
   models::GenerateOptions options{arguments.sampling, arguments.max_tokens, loaded.source.end};
@@ -58,11 +56,14 @@ void add_generate(CLI::App& app, Action& action) {
   auto a = std::make_shared<GenerateArguments>();
   verb->add_option("model", a->model, "run directory, checkpoint step-N, or folder in Hugging Face's layout")->required();
   verb->add_option("--prompt", a->prompt, "the text that is continued")->type_name("TEXT");
-  verb->add_option("--temperature", a->sampling.temperature, "scores are divided by it; 0: always the likeliest token")->check(CLI::Range(0.0, 100.0));
+  verb->add_option("--temperature", a->sampling.temperature, "scores are divided by it; 0: always the likeliest token")
+      ->check(CLI::Range(0.0, 100.0));
   verb->add_option("--top-k", a->sampling.top_k, "of the k likeliest tokens; 0: of all")->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  verb->add_option("--top-p", a->sampling.top_p, "of the fewest tokens that have this probability together; 1: of all")->check(CLI::Range(1e-6, 1.0));
+  verb->add_option("--top-p", a->sampling.top_p, "of the fewest tokens that have this probability together; 1: of all")
+      ->check(CLI::Range(1e-6, 1.0));
   verb->add_option("--seed", a->seed, "of every draw: the same seed gives the same text");
-  verb->add_option("--max-tokens", a->max_tokens, "stop after so many, if the text has not ended before")->check(CLI::Range(int64_t{0}, INT64_MAX));
+  verb->add_option("--max-tokens", a->max_tokens, "stop after so many, if the text has not ended before")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
   verb->add_option("--threads", a->threads, "within one operation")->check(CLI::Range(int64_t{1}, int64_t{1024}));
   verb->add_flag("--no-kv-cache", a->no_kv_cache, "pass the whole window through the model for each token: slow, for comparison");
   verb->callback([a, &action] { action = [a] { return run_generate(*a); }; });

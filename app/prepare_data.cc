@@ -42,7 +42,8 @@ int run_prepare(const PrepareArguments& arguments) {
   std::error_code failed;
   fs::create_directories(out, failed);
   if (failed) throw Error(ExitCode::other, fmt::format("cannot make {}: {}", out.string(), failed.message()));
-  for (const auto& [name, tokens] : {std::pair("train.bin", &corpus.train), {"test.bin", &corpus.test}, {"validation.bin", &corpus.validation}}) {
+  for (const auto& [name, tokens] :
+       {std::pair("train.bin", &corpus.train), {"test.bin", &corpus.test}, {"validation.bin", &corpus.validation}}) {
     data::write_token_file(out / name, *tokens, corpus.tokenizer->vocab_size());
   }
   const bool is_byte = arguments.tokenizer == "byte";
@@ -63,7 +64,9 @@ void add_prepare_data(CLI::App& app, Action& action) {
   verb->add_option("files", a->files, "files of text, or globs, .gz too");
   verb->add_option("--preset", a->preset, "gcide: the dictionary of the Debian package dict-gcide")->check(CLI::IsMember({"gcide"}));
   verb->add_option("--tokenizer", a->tokenizer, "byte, or a path, as data.tokenizer")->required();
-  verb->add_option("--out", a->out, "folder that is made: train.bin, test.bin, validation.bin, tokenizer/, data.yaml")->required()->type_name("DIR");
+  verb->add_option("--out", a->out, "folder that is made: train.bin, test.bin, validation.bin, tokenizer/, data.yaml")
+      ->required()
+      ->type_name("DIR");
   verb->callback([a, &action] { action = [a] { return run_prepare(*a); }; });
 }
 

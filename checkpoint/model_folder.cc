@@ -75,8 +75,9 @@ ModelFolder::ModelFolder(const fs::path& folder) {
   for (const auto& [name, file] : index) {
     const auto found = tensors_.find(name);
     if (found == tensors_.end() || found->second.file != opened.at(file)) {
-      throw CheckpointError(fmt::format("{}: tensor {} should be in {}, and is {}", (folder / kIndexName).string(), in_quotes(name), file,
-                                        found == tensors_.end() ? "in no file" : "in " + files_[found->second.file].path().filename().string()));
+      throw CheckpointError(
+          fmt::format("{}: tensor {} should be in {}, and is {}", (folder / kIndexName).string(), in_quotes(name), file,
+                      found == tensors_.end() ? "in no file" : "in " + files_[found->second.file].path().filename().string()));
     }
   }
   for (const auto& [name, place] : tensors_) {

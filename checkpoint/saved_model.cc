@@ -76,7 +76,8 @@ fs::path find_checkpoint(const fs::path& given) {
       defects.push_back(fmt::format("\n  {}", e.what()));
     }
   }
-  if (defects.empty()) throw CheckpointError(fmt::format("{}: there is no checkpoint in it (one is a folder named step-N)", given.string()));
+  if (defects.empty())
+    throw CheckpointError(fmt::format("{}: there is no checkpoint in it (one is a folder named step-N)", given.string()));
   throw CheckpointError(fmt::format("no checkpoint in {} can be read:{}", directory.string(), join(defects, "")));
 }
 

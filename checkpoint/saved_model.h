@@ -11,7 +11,8 @@ namespace thinwire::checkpoint {
 
 class SavedModel {
  public:
-  // Every byte of the file that all ranks share, and of its bases, is checked now, those of other files when they are read. CheckpointError.
+  // Every byte of the file that all ranks share, and of its bases, is checked now, those of other files when they are read.
+  // CheckpointError.
   explicit SavedModel(const std::filesystem::path& step_directory);
 
   int64_t step() const { return manifest().step; }

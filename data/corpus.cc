@@ -116,10 +116,12 @@ Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, s
     load_text_corpus(options, seed, context, corpus);
   }
   corpus.hash = hash_of(corpus);
-  corpus.description += fmt::format(": {} tokens to train on, {} to test, {} to validate{}", with_thousands(static_cast<int64_t>(corpus.train.size())),
-                                    with_thousands(static_cast<int64_t>(corpus.test.size())),
-                                    with_thousands(static_cast<int64_t>(corpus.validation.size())),
-                                    options.tokenizer == "byte" ? "" : corpus.tokenizer ? "; " + corpus.tokenizer->description() : "");
+  corpus.description +=
+      fmt::format(": {} tokens to train on, {} to test, {} to validate{}", with_thousands(static_cast<int64_t>(corpus.train.size())),
+                  with_thousands(static_cast<int64_t>(corpus.test.size())), with_thousands(static_cast<int64_t>(corpus.validation.size())),
+                  options.tokenizer == "byte" ? ""
+                  : corpus.tokenizer          ? "; " + corpus.tokenizer->description()
+                                              : "");
   return corpus;
 }
 

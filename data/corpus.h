@@ -19,16 +19,16 @@ struct Corpus {
   uint64_t hash = 0;  // hash64 of the three splits as they are kept, in a row: a resume on other data is refused
 };
 
-// Text in order: the first 90 % of the bytes train, the next 5 % test, the last 5 % validation (rounded down to whole bytes at each cut), so
-// that every tokenizer is judged on the same bytes; then each part is turned into tokens. Tokens that are read as such (data.source tokens)
-// are cut in the same way, but for validation_files.
+// Text in order: the first 90 % of the bytes train, the next 5 % test, the last 5 % validation (rounded down to whole bytes at each cut),
+// so that every tokenizer is judged on the same bytes; then each part is turned into tokens. Tokens that are read as such (data.source
+// tokens) are cut in the same way, but for validation_files.
 //
 // Several text files are taken in byte order of their paths, each once, with a newline between two where the first does not end with one.
-// `seed` matters to synthetic data only. The same arguments and files give the same Corpus on every machine. `vocab`: what tokens have to be
-// below where data.tokenizer is none; else that is the tokenizer's size.
+// `seed` matters to synthetic data only. The same arguments and files give the same Corpus on every machine. `vocab`: what tokens have to
+// be below where data.tokenizer is none; else that is the tokenizer's size.
 //
-// DataError with path, reason and fix when files are missing, unreadable, empty, corrupt, too large, of tokens beyond the vocabulary, or too
-// small for one window of `context` + 1 tokens in every split. ConfigError for an unknown source or tokenizer.
+// DataError with path, reason and fix when files are missing, unreadable, empty, corrupt, too large, of tokens beyond the vocabulary, or
+// too small for one window of `context` + 1 tokens in every split. ConfigError for an unknown source or tokenizer.
 Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, std::optional<int64_t> vocab = std::nullopt);
 
 // The text of source gcide, text or synthetic as it is, undivided: for `thinwire prepare-data`.

@@ -10,28 +10,31 @@ namespace thinwire::data {
 void describe(config::Section& section, DataOptions& options) {
   const config::Range<int64_t> batch_sizes = {1, 1'000'000'000};
   section.choice("source", options.source, {"gcide", "text", "tokens", "synthetic", "fashion_mnist"},
-                 "gcide: an English dictionary from the Debian package dict-gcide; text: your files; tokens: files of token ids; synthetic: for throughput only; "
+                 "gcide: an English dictionary from the Debian package dict-gcide; text: your files; tokens: files of token ids; "
+                 "synthetic: for throughput only; "
                  "fashion_mnist: images of clothing from the Debian package dataset-fashion-mnist");
   section.texts("files", options.files, "source text or tokens: paths or globs (* ? [ab]); text in .gz is unpacked");
   section.texts("validation_files", options.validation_files,
                 "source tokens: paths or globs of tokens to validate on; empty: the last 5 % of files, as for text");
-  section.choice("format", options.format, {"auto", "uint16", "uint32"},
-                 "source tokens; auto: llm.c .bin, or Megatron .bin with its .idx, by what they say; uint16, uint32: nothing but tokens, such as "
-                 "nanoGPT's .bin");
+  section.choice(
+      "format", options.format, {"auto", "uint16", "uint32"},
+      "source tokens; auto: llm.c .bin, or Megatron .bin with its .idx, by what they say; uint16, uint32: nothing but tokens, such as "
+      "nanoGPT's .bin");
   section.text("gcide_path", options.gcide_path, "source gcide: path of gcide.dict.dz; empty is where the package puts it");
   section.text("fashion_mnist_path", options.fashion_mnist_path,
                "source fashion_mnist: directory of its four files; empty is where the package puts them");
-  section.text("tokenizer", options.tokenizer,
-               "byte: a token is a byte, vocabulary 256; or a path: tokenizer.json (byte-level BPE), a SentencePiece .model, or a folder with "
-               "one of them; none: source tokens without it, validated in perplexity");
+  section.text(
+      "tokenizer", options.tokenizer,
+      "byte: a token is a byte, vocabulary 256; or a path: tokenizer.json (byte-level BPE), a SentencePiece .model, or a folder with "
+      "one of them; none: source tokens without it, validated in perplexity");
   section.integer("global_batch", options.global_batch, batch_sizes, "samples (sequences or images) per optimiser step, over all ranks");
   section.integer("micro_batch", options.micro_batch, batch_sizes, "samples per forward pass of one rank");
 
   section.rule("files", [&options]() -> std::optional<std::string> {
     const bool reads_files = options.source == "text" || options.source == "tokens";
     if (reads_files && options.files.empty()) {
-      return fmt::format("data.source is {}, which needs data.files: give paths or globs, such as data.files: [corpus/*.{}]", options.source,
-                         options.source == "text" ? "txt.gz" : "bin");
+      return fmt::format("data.source is {}, which needs data.files: give paths or globs, such as data.files: [corpus/*.{}]",
+                         options.source, options.source == "text" ? "txt.gz" : "bin");
     }
     if (!reads_files && !options.files.empty()) {
       return fmt::format("data.files is given, but data.source is {}, which does not read it: set data.source: text, or remove data.files",

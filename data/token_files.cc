@@ -57,9 +57,10 @@ Mapping map_file(const fs::path& path) {
 TokenLayout raw_layout(const std::string& format, uint64_t file_bytes, const std::string& source) {
   const size_t width = format == "uint16" ? 2 : 4;
   if (file_bytes % width != 0) {
-    throw DataError(fmt::format("'{}' has {} bytes, no multiple of the {} that a token of data.format {} takes: it was cut short, or has another "
-                                "format",
-                                source, with_thousands(static_cast<int64_t>(file_bytes)), width, format));
+    throw DataError(
+        fmt::format("'{}' has {} bytes, no multiple of the {} that a token of data.format {} takes: it was cut short, or has another "
+                    "format",
+                    source, with_thousands(static_cast<int64_t>(file_bytes)), width, format));
   }
   return {0, file_bytes / width, width};
 }
@@ -68,9 +69,10 @@ TokenLayout layout_of(const fs::path& path, ConstBytes bytes, const std::string&
   const std::string source = path.string();
   if (format != "auto") {
     if (is_llmc(bytes.first(std::min<size_t>(bytes.size(), kLlmcHeaderBytes)))) {
-      throw DataError(fmt::format("'{}' begins with a header of llm.c, but data.format {} says that there is nothing but tokens in it: set "
-                                  "data.format: auto",
-                                  source, format));
+      throw DataError(
+          fmt::format("'{}' begins with a header of llm.c, but data.format {} says that there is nothing but tokens in it: set "
+                      "data.format: auto",
+                      source, format));
     }
     return raw_layout(format, bytes.size(), source);
   }
@@ -102,21 +104,25 @@ bool is_llmc(ConstBytes head) {
 
 TokenLayout parse_llmc_header(ConstBytes head, uint64_t file_bytes, const std::string& source) {
   if (!is_llmc(head)) {
-    throw DataError(fmt::format("'{}' does not begin with the header of an llm.c file, and has no .idx of Megatron beside it: if there is nothing but "
-                                "tokens in it, as in nanoGPT's .bin, set data.format: uint16 (or uint32)",
-                                source));
+    throw DataError(
+        fmt::format("'{}' does not begin with the header of an llm.c file, and has no .idx of Megatron beside it: if there is nothing but "
+                    "tokens in it, as in nanoGPT's .bin, set data.format: uint16 (or uint32)",
+                    source));
   }
   const auto magic = load_le<int32_t>(head.data()), version = load_le<int32_t>(head.data() + 4), count = load_le<int32_t>(head.data() + 8);
-  const LlmcKind& kind = *std::find_if(std::begin(kLlmcKinds), std::end(kLlmcKinds), [&](const LlmcKind& one) { return one.magic == magic; });
+  const LlmcKind& kind =
+      *std::find_if(std::begin(kLlmcKinds), std::end(kLlmcKinds), [&](const LlmcKind& one) { return one.magic == magic; });
   if (version != kind.version) {
-    throw DataError(fmt::format("'{}' has version {} at byte 4, where its magic {} asks for {}: write it again with a program of that version",
-                                source, version, magic, kind.version));
+    throw DataError(
+        fmt::format("'{}' has version {} at byte 4, where its magic {} asks for {}: write it again with a program of that version", source,
+                    version, magic, kind.version));
   }
   const uint64_t there = (file_bytes - kLlmcHeaderBytes) / kind.width;
   if (count <= 0 || file_bytes != kLlmcHeaderBytes + static_cast<uint64_t>(count) * kind.width) {
-    throw DataError(fmt::format("'{}' says at byte 8 that it holds {} tokens of {} bytes, but {} tokens follow its header: it was cut short or is "
-                                "damaged; get it again",
-                                source, count, kind.width, with_thousands(static_cast<int64_t>(there))));
+    throw DataError(
+        fmt::format("'{}' says at byte 8 that it holds {} tokens of {} bytes, but {} tokens follow its header: it was cut short or is "
+                    "damaged; get it again",
+                    source, count, kind.width, with_thousands(static_cast<int64_t>(there))));
   }
   return {kLlmcHeaderBytes, static_cast<uint64_t>(count), kind.width};
 }
@@ -137,22 +143,25 @@ TokenLayout parse_megatron_index(ConstBytes index, uint64_t bin_bytes, const std
   const auto sequences = reader.read<uint64_t>("number of sequences");
   reader.read<uint64_t>("number of documents");
   if (sequences > reader.remaining() / (sizeof(int32_t) + sizeof(int64_t))) {
-    throw DataError(fmt::format("'{}' says that it lists {} sequences, for which it is too short: it was cut short or is damaged", source, sequences));
+    throw DataError(
+        fmt::format("'{}' says that it lists {} sequences, for which it is too short: it was cut short or is damaged", source, sequences));
   }
-  const ConstBytes lengths = reader.take(sequences * sizeof(int32_t), "lengths"), offsets = reader.take(sequences * sizeof(int64_t), "offsets");
+  const ConstBytes lengths = reader.take(sequences * sizeof(int32_t), "lengths"),
+                   offsets = reader.take(sequences * sizeof(int64_t), "offsets");
   uint64_t end = 0;
   for (uint64_t i = 0; i < sequences; ++i) {
     const auto length = load_le<int32_t>(lengths.data() + i * sizeof(int32_t));
     const auto offset = load_le<int64_t>(offsets.data() + i * sizeof(int64_t));
     if (length < 0 || offset < 0 || static_cast<uint64_t>(offset) != end) {
-      throw DataError(fmt::format("'{}': sequence {} has {} tokens from byte {} on, where the one before ends at {}: it is damaged", source, i, length,
-                                  offset, end));
+      throw DataError(fmt::format("'{}': sequence {} has {} tokens from byte {} on, where the one before ends at {}: it is damaged", source,
+                                  i, length, offset, end));
     }
     end += static_cast<uint64_t>(length) * *width;
   }
   if (end != bin_bytes) {
-    throw DataError(fmt::format("'{}' lists sequences of {} bytes in all, but its .bin has {}: they do not belong together, or one was cut short",
-                                source, end, bin_bytes));
+    throw DataError(
+        fmt::format("'{}' lists sequences of {} bytes in all, but its .bin has {}: they do not belong together, or one was cut short",
+                    source, end, bin_bytes));
   }
   return {0, bin_bytes / *width, *width};
 } catch (const CorruptData& e) {
@@ -192,7 +201,8 @@ TokenFiles read_token_files(const std::vector<std::string>& patterns, const std:
   for (const fs::path& path : paths) {
     Mapping mapped = map_file(path);
     const TokenLayout layout = layout_of(path, mapped.bytes, format);
-    pieces.push_back({std::move(mapped.owner), mapped.bytes.subspan(layout.offset, layout.count * layout.width), layout.width, path.string(), 0});
+    pieces.push_back(
+        {std::move(mapped.owner), mapped.bytes.subspan(layout.offset, layout.count * layout.width), layout.width, path.string(), 0});
   }
   return {Tokens(std::move(pieces)),
           paths.size() == 1 ? fmt::format("tokens from '{}'", paths.front().string()) : fmt::format("tokens from {} files", paths.size())};

@@ -42,7 +42,8 @@ Found find(const std::string& name) {
     const std::array<std::string, 2> known = {"byte", "none"};
     const bool is_path = name.find_first_of("/.") != std::string::npos;
     if (is_path) throw DataError(fmt::format("data.tokenizer: '{}' does not exist: correct the path", name));
-    throw ConfigError(fmt::format("data.tokenizer: unknown tokenizer '{}'{}; there are byte, none and paths", name, did_you_mean(name, known)));
+    throw ConfigError(
+        fmt::format("data.tokenizer: unknown tokenizer '{}'{}; there are byte, none and paths", name, did_you_mean(name, known)));
   }
   if (!fs::is_directory(given)) return {given, given.extension() == ".json"};
   for (const char* file : {kJsonName, kModelName}) {

@@ -100,9 +100,10 @@ void Tokens::require_below(int64_t vocab_size) const {
     if (static_cast<int64_t>(largest_in(piece)) < vocab_size) continue;
     size_t index = 0;
     while (static_cast<int64_t>(load(piece, index)) < vocab_size) ++index;
-    throw DataError(fmt::format("'{}': token number {} is {}, and the vocabulary has {}: it was made with another tokenizer, or data.format is "
-                                "not its own",
-                                piece.source, piece.first + index, load(piece, index), with_thousands(vocab_size)));
+    throw DataError(
+        fmt::format("'{}': token number {} is {}, and the vocabulary has {}: it was made with another tokenizer, or data.format is "
+                    "not its own",
+                    piece.source, piece.first + index, load(piece, index), with_thousands(vocab_size)));
   }
 }
 

@@ -102,7 +102,7 @@ int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
 bool may_change_on_resume(const std::string& key) {
   constexpr std::array kExact = {"run.steps",        "run.name",        "run.dir",
                                  "run.verify_every", "data.gcide_path", "data.fashion_mnist_path",  // the data's hash is compared
-                                 "model.init"};                     // a checkpoint has the weights
+                                 "model.init"};                                                     // a checkpoint has the weights
   constexpr std::array kSections = {"log.", "eval.", "checkpoint.", "comm."};
   for (const std::string_view exact : kExact) {
     if (key == exact) return true;

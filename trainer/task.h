@@ -31,8 +31,8 @@ struct TaskFacts {
 
 // Over validation batches.
 struct Scores {
-  double loss = 0;      // nats per target
-  double accuracy = 0;  // share of the targets that have the highest score; 0 where the metric does not need it
+  double loss = 0;          // nats per target
+  double accuracy = 0;      // share of the targets that have the highest score; 0 where the metric does not need it
   double target_bytes = 1;  // of text that a target stands for; 0 where that is not known
 };
 

@@ -146,15 +146,17 @@ class BpeTokenizer final : public Tokenizer {
     if (spec_.ignore_merges) {
       if (const auto whole = whole_.find(piece); whole != whole_.end()) return {whole->second};
     }
-    if (piece.size() > kMostPieceBytes) throw DataError(fmt::format("'{}': a piece of {} bytes is too long to be merged", source_, piece.size()));
+    if (piece.size() > kMostPieceBytes)
+      throw DataError(fmt::format("'{}': a piece of {} bytes is too long to be merged", source_, piece.size()));
     std::vector<int32_t> tokens;
     tokens.reserve(piece.size());
     for (const char c : piece) {
       int32_t token = byte_tokens_[static_cast<uint8_t>(c)];
       if (token < 0 && !spec_.unknown) {
-        throw DataError(fmt::format("'{}' has no token for the byte 0x{:02x}, and none for what is unknown: train it with all 256 bytes in its "
-                                    "alphabet",
-                                    source_, static_cast<uint8_t>(c)));
+        throw DataError(
+            fmt::format("'{}' has no token for the byte 0x{:02x}, and none for what is unknown: train it with all 256 bytes in its "
+                        "alphabet",
+                        source_, static_cast<uint8_t>(c)));
       }
       if (token < 0) token = *spec_.unknown;
       const bool fused = token == spec_.unknown && spec_.fuse_unknown && !tokens.empty() && tokens.back() == token;

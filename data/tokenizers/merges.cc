@@ -14,8 +14,8 @@ struct Symbol {  // a token of the piece, in a list of those that are left
 };
 struct Candidate {
   uint32_t rank;
-  int32_t at;             // of the left symbol
-  int32_t left, right;    // as they were when this was found: later merges may have changed them
+  int32_t at;           // of the left symbol
+  int32_t left, right;  // as they were when this was found: later merges may have changed them
   bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
 };
 }  // namespace

@@ -70,7 +70,8 @@ class Parser {
   BpeSpec parse() {
     if (!root_.is_object()) refuse(source_, "it is not a JSON object");
     if (const json* normalizer = find(root_, "normalizer")) {
-      refuse(source_, fmt::format("its normalizer {} is not built; a SentencePiece tokenizer.model says the same where a folder has one", shown(*normalizer)));
+      refuse(source_, fmt::format("its normalizer {} is not built; a SentencePiece tokenizer.model says the same where a folder has one",
+                                  shown(*normalizer)));
     }
     const json* model = find(root_, "model");
     if (model == nullptr) refuse(source_, "it has no 'model'");
@@ -109,18 +110,20 @@ class Parser {
     }
     token = {letters, true};
     const auto [known, is_new] = ids_.emplace(letters, id);
-    if (!is_new && known->second != id) refuse(source_, fmt::format("{}: {} has the ids {} and {}", where, shown(letters), known->second, id));
+    if (!is_new && known->second != id)
+      refuse(source_, fmt::format("{}: {} has the ids {} and {}", where, shown(letters), known->second, id));
   }
 
   void read_vocab(const json& model) {
     const json* vocab = find(model, "vocab");
     if (vocab == nullptr || !vocab->is_object() || vocab->empty()) refuse(source_, "model.vocab is not an object with tokens in it");
-    const size_t most = std::min<uint64_t>(kMostTokens, 16 * vocab->size() + 65536);  // ids may have holes, but a small file makes no large table
+    const size_t most =
+        std::min<uint64_t>(kMostTokens, 16 * vocab->size() + 65536);  // ids may have holes, but a small file makes no large table
     for (const auto& [letters, value] : vocab->items()) {
       const auto id = id_of(value);
       if (!id || static_cast<size_t>(*id) >= most) {
-        refuse(source_, fmt::format("model.vocab: the id of {} is {}, where {} tokens should have ids below {}", shown(letters), shown(value),
-                                    vocab->size(), most));
+        refuse(source_, fmt::format("model.vocab: the id of {} is {}, where {} tokens should have ids below {}", shown(letters),
+                                    shown(value), vocab->size(), most));
       }
       name(*id, letters, "model.vocab");
     }

@@ -17,7 +17,7 @@ struct BpeSpec {
   };
   std::vector<Token> vocab;  // by id, added tokens too
   Merges merges;
-  bool ignore_merges = false;  // a piece that is a token as a whole is that token
+  bool ignore_merges = false;      // a piece that is a token as a whole is that token
   std::optional<int32_t> unknown;  // stands for a byte that the vocabulary lacks
   bool fuse_unknown = false;       // one for several in a row
 

@@ -46,15 +46,16 @@ void run_tokenizer(ConstBytes input) {
 // The bytes tokenizer's file, which has every part; a few letters and a merge, with added tokens.
 std::vector<Bytes> tokenizer_seeds() {
   using nlohmann::json;
-  json small = {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}, {"<u>", 3}}}, {"merges", {"a b"}}, {"unk_token", "<u>"}}},
-                {"added_tokens", {{{"id", 4}, {"content", "<|endoftext|>"}, {"special", true}}}},
-                {"pre_tokenizer",
-                 {{"type", "Sequence"},
-                  {"pretokenizers",
-                   {{{"type", "Split"}, {"pattern", {{"Regex", " ?\\p{L}+|\\s+(?!\\S)"}}}, {"behavior", "Isolated"}},
-                    {{"type", "Digits"}, {"individual_digits", true}},
-                    {{"type", "ByteLevel"}, {"use_regex", false}, {"add_prefix_space", true}}}}}},
-                {"post_processor", {{"single", {{{"SpecialToken", {{"id", "<|endoftext|>"}}}}}}}}};
+  json small = {
+      {"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}, {"<u>", 3}}}, {"merges", {"a b"}}, {"unk_token", "<u>"}}},
+      {"added_tokens", {{{"id", 4}, {"content", "<|endoftext|>"}, {"special", true}}}},
+      {"pre_tokenizer",
+       {{"type", "Sequence"},
+        {"pretokenizers",
+         {{{"type", "Split"}, {"pattern", {{"Regex", " ?\\p{L}+|\\s+(?!\\S)"}}}, {"behavior", "Isolated"}},
+          {{"type", "Digits"}, {"individual_digits", true}},
+          {{"type", "ByteLevel"}, {"use_regex", false}, {"add_prefix_space", true}}}}}},
+      {"post_processor", {{"single", {{{"SpecialToken", {{"id", "<|endoftext|>"}}}}}}}}};
   return {of_text(make_tokenizer("byte")->files().front().content), of_text(small.dump())};
 }
 
@@ -85,7 +86,8 @@ Bytes header(uint8_t kind, uint64_t file_bytes, T... values) {
 std::vector<Bytes> header_seeds() {
   Bytes index = header(1, 10);
   const std::string magic("MMIDIDX\0\0", 9);
-  const Bytes rest = header(1, 0, uint64_t{1}, uint8_t{8}, uint64_t{2}, uint64_t{1}, int32_t{2}, int32_t{3}, int64_t{0}, int64_t{4}, int64_t{0});
+  const Bytes rest =
+      header(1, 0, uint64_t{1}, uint8_t{8}, uint64_t{2}, uint64_t{1}, int32_t{2}, int32_t{3}, int64_t{0}, int64_t{4}, int64_t{0});
   const Bytes name = of_text(magic);
   index.insert(index.end(), name.begin(), name.end());
   index.insert(index.end(), rest.begin() + 9, rest.end());

@@ -99,7 +99,8 @@ void require_plain_llama(const Keys& keys) {
   keys.only("hidden_act", "silu", "the model's feed-forward layer is SwiGLU");
   keys.only("attention_bias", false, "the model's projections have no bias");
   keys.only("mlp_bias", false, "the model's projections have no bias");
-  if (keys.find("quantization_config") != nullptr) keys.refuse("quantization_config", "and quantised weights are not read: dequantise them first");
+  if (keys.find("quantization_config") != nullptr)
+    keys.refuse("quantization_config", "and quantised weights are not read: dequantise them first");
 }
 
 const char* torch_name(DType dtype) { return dtype == DType::bf16 ? "bfloat16" : "float32"; }
@@ -135,7 +136,8 @@ HfConfig parse_hf_config(std::string_view text, const std::string& source) {
   if (model.d_model % (2 * model.heads) != 0) {
     keys.refuse("num_attention_heads", fmt::format("and hidden_size {} does not split into so many heads of even width", model.d_model));
   }
-  if (model.heads % *model.kv_heads != 0) keys.refuse("num_key_value_heads", fmt::format("and does not divide num_attention_heads {}", model.heads));
+  if (model.heads % *model.kv_heads != 0)
+    keys.refuse("num_key_value_heads", fmt::format("and does not divide num_attention_heads {}", model.heads));
   keys.only("head_dim", model.d_model / model.heads, "heads have the width hidden_size / num_attention_heads");
   config.begin = token_id(keys, "bos_token_id", *model.vocab);
   config.end = token_id(keys, "eos_token_id", *model.vocab);

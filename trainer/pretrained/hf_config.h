@@ -11,7 +11,7 @@
 namespace thinwire::trainer {
 
 struct HfConfig {
-  models::ModelOptions model;  // context is max_position_embeddings, vocab is vocab_size
+  models::ModelOptions model;         // context is max_position_embeddings, vocab is vocab_size
   std::optional<int64_t> begin, end;  // token ids; of several that end a text, the first
 };
 

@@ -21,7 +21,8 @@ void write_all(const Pretrained& model, const fs::path& folder, const HfExportOp
   for (const auto& parameter : model.model->parameters()) {
     values.push_back(parameter.value.detach().to(options.dtype == DType::bf16 ? at::kBFloat16 : at::kFloat).contiguous());
     const at::Tensor& value = values.back();
-    views.push_back({parameter.name, options.dtype, value.sizes().vec(), {static_cast<const std::byte*>(value.data_ptr()), value.nbytes()}});
+    views.push_back(
+        {parameter.name, options.dtype, value.sizes().vec(), {static_cast<const std::byte*>(value.data_ptr()), value.nbytes()}});
   }
   checkpoint::write_model_folder(folder, views, options.max_shard_bytes);
   const HfConfig config{model.source.model, model.source.begin, model.source.end};
@@ -35,7 +36,8 @@ void write_all(const Pretrained& model, const fs::path& folder, const HfExportOp
 
 void export_to_folder(const Pretrained& model, const fs::path& given, const HfExportOptions& options) {
   const fs::path folder = given.has_filename() ? given : given.parent_path();
-  if (fs::exists(folder)) throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", given.string()));
+  if (fs::exists(folder))
+    throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", given.string()));
   checkpoint::Files files;
   const fs::path temporary = folder.parent_path() / fmt::format(".{}.tmp-{}", folder.filename().string(), getpid());
   if (folder.has_parent_path()) checkpoint::make_directories(files, folder.parent_path());

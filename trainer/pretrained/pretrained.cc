@@ -1,5 +1,6 @@
 #include "trainer/pretrained/pretrained.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -53,7 +54,8 @@ Source open_checkpoint(const fs::path& path) {
   source.run_config = checkpoint::SavedModel(step).facts().config;
   Options options;
   restore(options, source.run_config, step.string());
-  if (options.model.sees_images()) throw ConfigError(fmt::format("{}: model.type is {}, which is no language model", step.string(), options.model.type));
+  if (options.model.sees_images())
+    throw ConfigError(fmt::format("{}: model.type is {}, which is no language model", step.string(), options.model.type));
   const fs::path kept = tokenizer_folder(step.parent_path().parent_path());
   if (options.data.tokenizer != "none") source.tokenizer = data::make_tokenizer(fs::exists(kept) ? kept.string() : options.data.tokenizer);
   source.model = options.model;
@@ -80,7 +82,8 @@ Source open_source(const fs::path& path) {
   return fs::exists(path / kConfigName) ? open_folder(path) : open_checkpoint(path);
 }
 
-Pretrained load_pretrained(const fs::path& path) {
+Pretrained load_pretrained(const fs::path& path, int64_t threads) {
+  at::set_num_threads(static_cast<int>(threads));
   Pretrained loaded{open_source(path), nullptr};
   loaded.model = models::make_model(loaded.source.model, *loaded.source.model.vocab, 0);
   load_weights(*loaded.model, loaded.source.weights);
@@ -108,9 +111,10 @@ void initialise(const models::Model& model, const models::ModelOptions& options,
   compare("model.rope_theta", options.rope_theta, source.model.rope_theta);
   compare("model.norm_eps", options.norm_eps, source.model.norm_eps);
   if (!lines.empty()) {
-    throw CheckpointError(fmt::format("model.init {} is another model than the configuration asks for:\n{}\n`thinwire import {}` prints the "
-                                      "section that fits it",
-                                      options.init, join(lines, "\n"), options.init));
+    throw CheckpointError(
+        fmt::format("model.init {} is another model than the configuration asks for:\n{}\n`thinwire import {}` prints the "
+                    "section that fits it",
+                    options.init, join(lines, "\n"), options.init));
   }
   load_weights(model, source.weights);
 }

@@ -15,10 +15,10 @@ namespace thinwire::trainer {
 
 // What a model is, and where its weights are. Nothing large is in memory.
 struct Source {
-  std::string description;                       // for the log
-  models::ModelOptions model;                    // with vocab
-  std::unique_ptr<data::Tokenizer> tokenizer;    // null: the folder has none
-  std::optional<int64_t> begin, end;             // tokens: what config.json says, else the tokenizer
+  std::string description;                        // for the log
+  models::ModelOptions model;                     // with vocab
+  std::unique_ptr<data::Tokenizer> tokenizer;     // null: the folder has none
+  std::optional<int64_t> begin, end;              // tokens: what config.json says, else the tokenizer
   std::map<std::string, std::string> run_config;  // flattened, of the run; empty for a folder
   Weights weights;
 };
@@ -29,7 +29,8 @@ struct Pretrained {
   Source source;
   std::unique_ptr<models::Model> model;
 };
-Pretrained load_pretrained(const std::filesystem::path& path);
+// `threads`: of the process from now on, within one operation.
+Pretrained load_pretrained(const std::filesystem::path& path, int64_t threads = 1);
 
 const data::Tokenizer& tokenizer_of(const Source& source);  // CheckpointError where there is none
 

@@ -15,7 +15,8 @@ double TextScore::loss() const { return nats / static_cast<double>(tokens); }
 double TextScore::perplexity() const { return std::exp(loss()); }
 double TextScore::bits_per_byte() const { return nats / std::numbers::ln2 / static_cast<double>(bytes); }
 
-TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context, int64_t rows) {
+TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context,
+                       int64_t rows) {
   check(tokens.size() >= 2 && context >= 1 && rows >= 1, "there is something to predict");
   const c10::AutoGradMode no_grad(false);
   TextScore score;

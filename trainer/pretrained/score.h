@@ -18,6 +18,7 @@ struct TextScore {
 
 // Predicts every token but the first, once: in windows of `context`, each of which knows nothing of those before it, `rows` at a time.
 // `tokenizer` null: bytes are not counted. check: there are two tokens at least.
-TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context, int64_t rows);
+TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context,
+                       int64_t rows);
 
 }  // namespace thinwire::trainer

@@ -40,7 +40,8 @@ std::vector<std::string> differences(const models::Model& model, const Weights& 
     if (found == weights.tensors.end()) {
       lines.push_back(fmt::format("{} {}: missing there", name, checkpoint::describe_tensor(DType::f32, value->sizes().vec())));
     } else if (found->second.shape != value->sizes().vec() || type_of(found->second.dtype) == at::ScalarType::Undefined) {
-      lines.push_back(fmt::format("{}: {} there, {} in this model", name, checkpoint::describe_tensor(found->second.dtype, found->second.shape),
+      lines.push_back(fmt::format("{}: {} there, {} in this model", name,
+                                  checkpoint::describe_tensor(found->second.dtype, found->second.shape),
                                   checkpoint::describe_tensor(DType::f32, value->sizes().vec())));
     }
   }
@@ -66,7 +67,8 @@ Weights weights_of_folder(const std::filesystem::path& path, bool tied) {
   const bool has_both = weights.tensors.contains(kHead) && weights.tensors.contains(kEmbedding);
   if (tied && has_both) {
     if (folder->read(kHead) != folder->read(kEmbedding)) {
-      throw CheckpointError(fmt::format("{}: tie_word_embeddings is true in config.json, but {} and {} differ", path.string(), kHead, kEmbedding));
+      throw CheckpointError(
+          fmt::format("{}: tie_word_embeddings is true in config.json, but {} and {} differ", path.string(), kHead, kEmbedding));
     }
     weights.tensors.erase(kHead);
   }
@@ -83,9 +85,10 @@ Weights weights_of_checkpoint(const std::filesystem::path& path) {
   }
   if (weights.tensors.empty()) throw CheckpointError(path.string() + ": it holds no parameters of a model");
   if (differ) {
-    log::warn("{} was saved between two exchanges, when replicas differ: rank 0's is taken; a checkpoint of a step that is a multiple of "
-              "exchange.every has one for all",
-              path.string());
+    log::warn(
+        "{} was saved between two exchanges, when replicas differ: rank 0's is taken; a checkpoint of a step that is a multiple of "
+        "exchange.every has one for all",
+        path.string());
   }
   return weights;
 }
@@ -93,7 +96,8 @@ Weights weights_of_checkpoint(const std::filesystem::path& path) {
 void load_weights(const models::Model& model, const Weights& weights) {
   const auto lines = differences(model, weights);
   if (!lines.empty()) {
-    std::string text = fmt::format("{} does not fit the model, {} difference{}:", weights.where, lines.size(), lines.size() == 1 ? "" : "s");
+    std::string text =
+        fmt::format("{} does not fit the model, {} difference{}:", weights.where, lines.size(), lines.size() == 1 ? "" : "s");
     for (size_t i = 0; i < lines.size() && i < kMostListed; ++i) text += "\n  " + lines[i];
     if (lines.size() > kMostListed) text += fmt::format("\n  and {} more", lines.size() - kMostListed);
     throw CheckpointError(text);

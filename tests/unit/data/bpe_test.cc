@@ -18,7 +18,7 @@ using nlohmann::json;
 
 TEST(ByteAlphabet, IsThatOfGpt2) {
   EXPECT_EQ(byte_letters()['A'], "A");
-  EXPECT_EQ(byte_letters()[' '], "\u0120");   // the familiar G with a dot
+  EXPECT_EQ(byte_letters()[' '], "\u0120");  // the familiar G with a dot
   EXPECT_EQ(byte_letters()['\n'], "\u010a");
   EXPECT_EQ(byte_letters()[0], "\u0100");
   EXPECT_EQ(byte_letters()[0x7f], "\u0121");  // 33 control bytes and the space come before it
@@ -63,14 +63,15 @@ std::vector<std::string> pieces(const std::string& pattern, std::string_view tex
 }
 
 TEST(Splitter, CutsAsGpt2Does) {
-  EXPECT_EQ(pieces(kGpt2Pattern, "Hello world's  123 x!"),
-            (std::vector<std::string>{"Hello", " world", "'s", " ", " 123", " x", "!"}));
+  EXPECT_EQ(pieces(kGpt2Pattern, "Hello world's  123 x!"), (std::vector<std::string>{"Hello", " world", "'s", " ", " 123", " x", "!"}));
   EXPECT_EQ(pieces(kGpt2Pattern, "a \n\n b  "), (std::vector<std::string>{"a", " \n\n", " b", "  "}));
-  EXPECT_EQ(pieces(kGpt2Pattern, "\u00e9t\u00e9 \u0442\u0435\u0441\u0442"), (std::vector<std::string>{"\u00e9t\u00e9", " \u0442\u0435\u0441\u0442"}));
+  EXPECT_EQ(pieces(kGpt2Pattern, "\u00e9t\u00e9 \u0442\u0435\u0441\u0442"),
+            (std::vector<std::string>{"\u00e9t\u00e9", " \u0442\u0435\u0441\u0442"}));
 }
 
 TEST(Splitter, CutsNumbersOfThreeDigitsAsLlama3Does) {
-  const std::string pattern = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  const std::string pattern =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   EXPECT_EQ(pieces(pattern, "It'S 12345.\n\n x"), (std::vector<std::string>{"It", "'S", " ", "123", "45", ".\n\n", " x"}));
 }
 
@@ -142,7 +143,8 @@ TEST(Bpe, AnyBytesComeBack) {
 
 TEST(Bpe, AddedTokensAreTakenWholeAndTheLongestWins) {
   json root = spec(kMerges);
-  root["added_tokens"] = {{{"id", 259}, {"content", "<|end"}, {"special", false}}, {{"id", 260}, {"content", "<|end|>"}, {"special", true}}};
+  root["added_tokens"] = {{{"id", 259}, {"content", "<|end"}, {"special", false}},
+                          {{"id", 260}, {"content", "<|end|>"}, {"special", true}}};
   const auto tokenizer = made(root);
   EXPECT_EQ(tokenizer->encode("he<|end|>he<|ende"), (std::vector<int32_t>{257, 260, 257, 259, 'e'}));
   EXPECT_EQ(tokenizer->bytes_of(259), "<|end");
@@ -151,14 +153,16 @@ TEST(Bpe, AddedTokensAreTakenWholeAndTheLongestWins) {
 
 TEST(Bpe, KnowsWhatBeginsAndEndsAText) {
   json root = spec({});
-  root["added_tokens"] = {{{"id", 256}, {"content", "<s>"}, {"special", true}}, {{"id", 257}, {"content", "<|endoftext|>"}, {"special", true}},
+  root["added_tokens"] = {{{"id", 256}, {"content", "<s>"}, {"special", true}},
+                          {{"id", 257}, {"content", "<|endoftext|>"}, {"special", true}},
                           {{"id", 258}, {"content", "<stop>"}, {"special", true}}};
   EXPECT_EQ(made(root)->begin_of_text(), std::nullopt);
   EXPECT_EQ(made(root)->end_of_text(), 257);
-  root["post_processor"] = {{"type", "TemplateProcessing"}, {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
+  root["post_processor"] = {{"type", "TemplateProcessing"},
+                            {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
   EXPECT_EQ(made(root)->begin_of_text(), 256);
-  const auto configured = make_bpe_tokenizer({{"tokenizer.json", root.dump()}, {"tokenizer_config.json", R"({"eos_token": {"content": "<stop>"}})"}},
-                                             "tokenizer.json");
+  const auto configured = make_bpe_tokenizer(
+      {{"tokenizer.json", root.dump()}, {"tokenizer_config.json", R"({"eos_token": {"content": "<stop>"}})"}}, "tokenizer.json");
   EXPECT_EQ(configured->end_of_text(), 258);
 }
 

@@ -27,7 +27,8 @@ std::string llmc(int32_t magic, int32_t version, int32_t count, const std::strin
 }
 
 std::string index(const std::vector<int32_t>& lengths, uint8_t code, int64_t width) {
-  std::string text = std::string("MMIDIDX\0\0", 9) + le(uint64_t{1}, code, static_cast<uint64_t>(lengths.size()), uint64_t{1}) + row(lengths);
+  std::string text =
+      std::string("MMIDIDX\0\0", 9) + le(uint64_t{1}, code, static_cast<uint64_t>(lengths.size()), uint64_t{1}) + row(lengths);
   int64_t at = 0;
   for (const int32_t length : lengths) {
     text += le(at);
@@ -43,7 +44,8 @@ TEST_F(TokenFile, OfLlmcIsReadInBothVersions) {
   EXPECT_EQ(as_ids(read_token_files({narrow}, "auto").tokens), (std::vector<int32_t>{1, 2, 50256}));
   const std::string wide = write("b.bin", llmc(20240801, 7, 2, row<uint32_t>({128000, 5})));
   EXPECT_EQ(as_ids(read_token_files({wide}, "auto").tokens), (std::vector<int32_t>{128000, 5}));
-  EXPECT_EQ(as_ids(read_token_files({path("?.bin")}, "auto").tokens), (std::vector<int32_t>{1, 2, 50256, 128000, 5})) << "one after another";
+  EXPECT_EQ(as_ids(read_token_files({path("?.bin")}, "auto").tokens), (std::vector<int32_t>{1, 2, 50256, 128000, 5}))
+      << "one after another";
 }
 
 TEST_F(TokenFile, OfLlmcThatIsDamagedNamesFilePlaceAndBothNumbers) {
@@ -153,7 +155,8 @@ TEST_F(TokenCorpus, TakesItsValidationFromFilesOfItsOwn) {
   EXPECT_EQ(corpus.train.size(), 100u);
   EXPECT_EQ(corpus.validation.size(), 9u);
   EXPECT_EQ(corpus.test.size(), 0u);
-  expect_data_error([&] { load_corpus(options, 1, 9, 2000); }, {"too little data", "needs 10", "more tokens to the validation split", "at most 8"});
+  expect_data_error([&] { load_corpus(options, 1, 9, 2000); },
+                    {"too little data", "needs 10", "more tokens to the validation split", "at most 8"});
 }
 
 TEST_F(TokenCorpus, ATokenBeyondTheVocabularyIsNamedWithFileAndPlace) {

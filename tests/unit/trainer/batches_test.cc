@@ -151,10 +151,10 @@ TEST(Pairs, AreTextWithLlamaAndImagesWithResnet) {
       ADD_FAILURE() << type << ' ' << source;
     } catch (const ConfigError& e) {
       const std::string what = e.what();
-      EXPECT_NE(
-          what.find(fmt::format("{} does not train on data.source {}: llama trains on gcide, text, tokens and synthetic, resnet on fashion_mnist",
-                                type, source)),
-          std::string::npos)
+      EXPECT_NE(what.find(fmt::format(
+                    "{} does not train on data.source {}: llama trains on gcide, text, tokens and synthetic, resnet on fashion_mnist", type,
+                    source)),
+                std::string::npos)
           << what;
     }
   }
