@@ -56,6 +56,13 @@ class Generating(Trained):
         self.assert_says(done, "skipping checkpoint step-00000040")
         self.assert_says(self.generate("--prompt", "a", model=self.run_of().checkpoint(40), code=CHECKPOINT), "model.safetensors")
 
+    def test_of_replicas_that_differ_rank_0s_is_taken_with_a_warning(self):
+        self.trained("run.steps=5", "checkpoint.every=3", "parallel.dp=2", *TINY, "exchange.every=5", name="two")
+        done = self.generate("--prompt", "a", model=self.run_of("two").checkpoint(3))
+        self.assertEqual(len(done.out), 41)
+        self.assert_says(done, "between two exchanges", "rank 0's is taken")
+        self.assertEqual(self.generate("--prompt", "a", model=self.run_of("two").checkpoint(5)).err, "")
+
     def test_what_cannot_be_continued_is_an_error_that_says_why(self):
         self.assert_says(self.generate("--prompt", "x", model="nowhere", code=CHECKPOINT), "nowhere", "no such file or directory")
         self.assert_says(self.generate("--prompt", "x", model=self.folder, code=CHECKPOINT), "there is no checkpoint in it")
@@ -198,6 +205,7 @@ class Importing(Trained):
                 ({"hidden_size": -4}, ["hidden_size", "-4"]),
                 ({"vocab_size": None}, ["vocab_size", "has to be given"]),
                 ({"quantization_config": {"bits": 4}}, ["quantization_config"]),
+                ({"hidden_size": 65536, "num_hidden_layers": 1024}, ["parameters", "elements"]),
                 ({"num_key_value_heads": 2}, ["model.layers.0.self_attn.k_proj.weight", "[8, 16]", "[16, 16]"]),
                 ({"tie_word_embeddings": True}, ["tie_word_embeddings", "differ"])]):
             done = self.thinwire("import", self.foreign(f"bad-{number}", **changes), code=CHECKPOINT)

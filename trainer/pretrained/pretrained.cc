@@ -73,6 +73,22 @@ Source open_checkpoint(const fs::path& path) {
   return source;
 }
 
+// A foreign config.json must not make us take memory for a model that is not there. Which tensors do not fit, load_weights() says.
+void require_plausible(const Source& source) {
+  const models::ModelOptions& model = source.model;
+  const auto d = static_cast<double>(model.d_model),
+             kv_share = static_cast<double>(model.kv_heads.value_or(model.heads)) / static_cast<double>(model.heads);
+  const double block = (2 + 2 * kv_share) * d * d + 3 * d * static_cast<double>(model.ffn_width());
+  const double wanted = static_cast<double>(model.layers) * block + static_cast<double>(*model.vocab) * d;
+  double there = 0;
+  for (const auto& [name, tensor] : source.weights.tensors) {
+    there += static_cast<double>(checkpoint::num_bytes(DType::u8, tensor.shape).value_or(0));
+  }
+  if (wanted <= 4 * there + 1e6) return;
+  throw CheckpointError(fmt::format("{}: its configuration is of a model of {:.3g} parameters, and its tensors have {:.3g} elements",
+                                    source.description, wanted, there));
+}
+
 }  // namespace
 
 fs::path tokenizer_folder(const fs::path& run_directory) { return run_directory / "tokenizer"; }
@@ -85,6 +101,7 @@ Source open_source(const fs::path& path) {
 Pretrained load_pretrained(const fs::path& path, int64_t threads) {
   at::set_num_threads(static_cast<int>(threads));
   Pretrained loaded{open_source(path), nullptr};
+  require_plausible(loaded.source);
   loaded.model = models::make_model(loaded.source.model, *loaded.source.model.vocab, 0);
   load_weights(*loaded.model, loaded.source.weights);
   return loaded;
