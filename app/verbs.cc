@@ -22,6 +22,11 @@ void refuse_unknown_verb(const CLI::App& app, const char* given) {
 
 void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
   add_train(app, argc, argv, action);
+  add_eval(app, action);
+  add_generate(app, action);
+  add_export(app, action);
+  add_import(app, action);
+  add_prepare_data(app, action);
   add_checkpoints(app, action);
   add_config(app, action);
   add_plan(app, action);

@@ -18,7 +18,12 @@ void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of
 void add_train(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff | convert | average
 void add_config(CLI::App& app, Action& action);       // config print | docs | schema
+void add_eval(CLI::App& app, Action& action);
+void add_export(CLI::App& app, Action& action);
+void add_generate(CLI::App& app, Action& action);
+void add_import(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
+void add_prepare_data(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_version(CLI::App& app, Action& action);
 

@@ -7,6 +7,7 @@
 // Threads: none are started, and one thread at a time may use a Section. The text is distrusted: any bytes give values or a ConfigError.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ std::string print(const Section& root);        // YAML that load() turns into th
 std::string docs(const Section& root);         // Markdown table: key, type, default (the current value), meaning
 std::string json_schema(const Section& root);  // draft 07, for editors and checkers of YAML; the rules over several keys are not in it
 std::map<std::string, std::string> flatten(const Section& root);  // "optim.lr" -> "0.002"; list elements as "compress.rules[0].match"
+// What flatten() gave of these keys, as `sets` of load(); not for elements of lists of sections.
+std::vector<std::string> as_sets(const std::map<std::string, std::string>& flat, const std::function<bool(const std::string&)>& wanted);
+std::string yaml_scalar(const std::string& text);  // as a YAML scalar
 
 template <class T>
 Section describe_root(T& value) {

@@ -9,6 +9,22 @@
 
 namespace thinwire::config {
 
+std::string yaml_scalar(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      result += {'\\', c};
+    } else if (c == '\n') {
+      result += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      result += c;
+    }
+  }
+  return result + "\"";
+}
+
 namespace {
 // What a YAML reader, of whatever version, could take for something other than text.
 bool reads_as_other_type(std::string text) {
@@ -32,26 +48,10 @@ bool is_plain(const std::string& text) {
          text != "---" && text != "...";
 }
 
-std::string in_quotes(const std::string& text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      result += {'\\', c};
-    } else if (c == '\n') {
-      result += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      result += c;
-    }
-  }
-  return result + "\"";
-}
-
 std::string value_text(const Field& field) {
   std::vector<std::string> texts = field.print();
   for (auto& text : texts) {
-    if (!is_plain(text) || (field.is_text && reads_as_other_type(text))) text = in_quotes(text);
+    if (!is_plain(text) || (field.is_text && reads_as_other_type(text))) text = yaml_scalar(text);
   }
   return field.is_list ? fmt::format("[{}]", fmt::join(texts, ", ")) : texts.at(0);
 }
@@ -131,6 +131,15 @@ std::map<std::string, std::string> flatten(const Section& root) {
   std::map<std::string, std::string> flat;
   flatten_into(flat, root, "");
   return flat;
+}
+
+std::vector<std::string> as_sets(const std::map<std::string, std::string>& flat, const std::function<bool(const std::string&)>& wanted) {
+  std::vector<std::string> sets;
+  for (const auto& [key, value] : flat) {
+    const bool is_list = value.starts_with('[') && value.ends_with(']');
+    if (wanted(key)) sets.push_back(key + "=" + (is_list ? value : yaml_scalar(value)));
+  }
+  return sets;
 }
 
 }  // namespace thinwire::config

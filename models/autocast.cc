@@ -31,6 +31,10 @@ class Bf16Model final : public Model {
     const Autocast autocast(model_->device().type());
     return model_->logits(inputs).to(at::kFloat);
   }
+  at::Tensor next_logits(const at::Tensor& tokens, KvCache& past) const override {
+    const Autocast autocast(model_->device().type());
+    return model_->next_logits(tokens, past).to(at::kFloat);
+  }
 
  private:
   std::unique_ptr<Model> model_;

@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "models/kv_cache.h"
 #include "models/model.h"
 #include "models/parameters.h"
 #include "models/projection.h"
@@ -13,8 +14,8 @@ namespace thinwire::models {
 struct Rotary {
   Rotary() = default;
   Rotary(int64_t context, int64_t head_dim, double theta);
-  // x (B, T, H, head_dim) turned by its position: x cos + rotate_half(x) sin, rotate_half(a | b) = (-b | a).
-  at::Tensor operator()(const at::Tensor& x) const;
+  // x (B, T, H, head_dim) at positions `first` ... turned by them: x cos + rotate_half(x) sin, rotate_half(a | b) = (-b | a).
+  at::Tensor operator()(const at::Tensor& x, int64_t first = 0) const;
   at::Tensor cos, sin;
 };
 
@@ -29,9 +30,14 @@ struct Block {
   int64_t heads = 1, kv_heads = 1;
 
   at::Tensor operator()(const at::Tensor& x, const Rotary& rotary) const;  // (B, T, D) -> (B, T, D)
+  // The same for tokens that come after `length` others, whose keys and values `past` has; it gets those of x too. x (1, T, D); T is 1
+  // unless length is 0.
+  at::Tensor after(KvCache::Layer& past, int64_t length, const at::Tensor& x, const Rotary& rotary) const;
 
  private:
-  at::Tensor attend(const at::Tensor& x, const Rotary& rotary) const;
+  // `mix` makes (B, T, H, d) of q (B, T, H, d), k and v (B, T, K, d), of which q and k are turned.
+  template <class Mix>
+  at::Tensor pass(const at::Tensor& x, const Rotary& rotary, int64_t first, const Mix& mix) const;
 };
 
 // The three parts are public because a pipeline puts them on different stages.
@@ -43,6 +49,7 @@ class Llama : public Model {
   void move_to(c10::Device device) override;
   int64_t context() const { return context_; }                 // longest T
   at::Tensor logits(const at::Tensor& tokens) const override;  // int64 (B, T) -> (B, T, V)
+  at::Tensor next_logits(const at::Tensor& tokens, KvCache& past) const override;
 
   at::Tensor embed(const at::Tensor& tokens) const;  // (B, T) -> (B, T, D)
   const std::vector<Block>& blocks() const { return blocks_; }

@@ -1,5 +1,6 @@
 #include "models/model.h"
 
+#include "base/check.h"
 #include "models/fused/functions.h"
 #include "models/llama.h"
 #include "models/resnet.h"
@@ -9,6 +10,8 @@ namespace thinwire::models {
 at::Tensor cross_entropy(const at::Tensor& scores, const at::Tensor& targets) {
   return fused::cross_entropy(scores.view({-1, scores.size(-1)}), targets.view({-1}).to(scores.device()));
 }
+
+at::Tensor Model::next_logits(const at::Tensor&, KvCache&) const { broken_invariant("this model continues nothing"); }
 
 void Model::move_to(c10::Device device) {
   for (const auto& parameter : parameters()) parameter.value.set_data(parameter.value.detach().to(device));
@@ -28,6 +31,11 @@ void describe_llama(config::Section& s, ModelOptions& o) {
   s.integer("heads", o.heads, {1, 1024}, "llama: attention heads");
   s.integer_or_auto("kv_heads", o.kv_heads, {1, 1024}, "llama: key and value heads (grouped-query attention); auto: as many as heads");
   s.integer_or_auto("ffn", o.ffn, {1, 1 << 20}, "llama: width of the feed-forward layer; auto: 8/3 d_model rounded up to a multiple of 32");
+  s.integer_or_auto("vocab", o.vocab, {1, 1 << 24},
+                    "llama: rows of the embedding; auto: as many as the tokenizer has tokens; more of them are never asked for");
+  s.text("init", o.init,
+         "llama: a run directory, a checkpoint step-N or a folder in Hugging Face's layout whose weights training starts from; empty: drawn "
+         "from run.seed");
   s.integer("context", o.context, {1, 1 << 20}, "llama: tokens per sequence");
   s.boolean("tie_embeddings", o.tie_embeddings, "llama: use the embedding as the output projection");
   s.real("rope_theta", o.rope_theta, {1, 1e12}, "llama: base of the rotary position embedding");

@@ -13,6 +13,8 @@
 
 namespace thinwire::models {
 
+struct KvCache;
+
 struct Parameter {
   std::string name;    // as Hugging Face names it, or torchvision
   at::Tensor value;    // fp32, contiguous
@@ -29,6 +31,9 @@ class Model {
   virtual const std::vector<Parameter>& parameters() const = 0;  // in the order of the forward pass
   // Unnormalised log-probabilities fp32 of the classes: tokens int64 (B, T) -> (B, T, C), images fp32 (B, 1, H, W) -> (B, C).
   virtual at::Tensor logits(const at::Tensor& inputs) const = 0;
+  // Of a language model: scores (V) of the token after those in `past` and then `tokens` int64 (1, T), which join it; T is 1 once there are
+  // some. check: there is room for them in the context. To be called without gradients. Other models have none.
+  virtual at::Tensor next_logits(const at::Tensor& tokens, KvCache& past) const;
   at::Tensor loss(const at::Tensor& inputs, const at::Tensor& targets) const { return cross_entropy(logits(inputs), targets); }
 
   int64_t num_parameters() const;
@@ -49,6 +54,9 @@ struct ModelOptions {
   int64_t heads = 7;
   std::optional<int64_t> kv_heads;  // auto: heads
   std::optional<int64_t> ffn;       // auto: 8/3 d_model, rounded up to a multiple of 32
+  int64_t ffn_width() const { return ffn.value_or((8 * d_model / 3 + 31) / 32 * 32); }
+  std::optional<int64_t> vocab;     // auto: the tokenizer's
+  std::string init;                 // where initial weights come from; empty: drawn from the seed
   int64_t context = 256;
   bool tie_embeddings = true;
   double rope_theta = 10000;

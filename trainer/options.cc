@@ -80,8 +80,16 @@ void describe(config::Section& s, Options& o) {
   s.section("log", o.log, "console and metrics.jsonl");
   s.rule("model.type", [&o]() -> std::optional<std::string> {
     if (o.model.sees_images() == o.data.images()) return std::nullopt;
-    return fmt::format("{} does not train on data.source {}: llama trains on gcide, text and synthetic, resnet on fashion_mnist",
+    return fmt::format("{} does not train on data.source {}: llama trains on gcide, text, tokens and synthetic, resnet on fashion_mnist",
                        o.model.type, o.data.source);
+  });
+  s.rule("model.vocab", [&o]() -> std::optional<std::string> {
+    if (o.data.tokenizer != "none" || o.model.vocab) return std::nullopt;
+    return "data.tokenizer is none, so model.vocab has to say how many tokens there are";
+  });
+  s.rule("model.init", [&o]() -> std::optional<std::string> {
+    if (o.model.init.empty() || !o.model.sees_images()) return std::nullopt;
+    return "model.init is given, but only a llama can start from another model's weights";
   });
 }
 
@@ -102,7 +110,8 @@ bool may_change_on_resume(const std::string& key) {
                                  "run.cuda_graph",
                                  "run.verify_every",
                                  "data.gcide_path",
-                                 "data.fashion_mnist_path"};  // the data's hash is compared
+                                 "data.fashion_mnist_path",  // the data's hash is compared
+                                 "model.init"};               // a checkpoint has the weights
   constexpr std::array kSections = {"log.", "eval.", "checkpoint.", "comm."};
   for (const std::string_view exact : kExact) {
     if (key == exact) return true;

@@ -120,7 +120,7 @@ RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied, Run
     fs::create_directories(directory);
     if (!lock.held()) lock = RunLock(directory);
     if (if_occupied == IfOccupied::overwrite) {
-      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "trace"})
+      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "tokenizer", "trace"})
         fs::remove_all(directory / ours);
     }
     return lock;

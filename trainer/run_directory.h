@@ -1,4 +1,4 @@
-// Where a run lives on disk: <run.dir>/<run.name>/{config.yaml, run.json, metrics.jsonl, logs/, tb/, checkpoints/, samples/}.
+// Where a run lives on disk: <run.dir>/<run.name>/{config.yaml, run.json, metrics.jsonl, logs/, tb/, checkpoints/, samples/, tokenizer/}.
 #pragma once
 #include <filesystem>
 #include <optional>

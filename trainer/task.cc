@@ -1,7 +1,10 @@
 #include "trainer/task.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/error.h"
 #include "trainer/image_task.h"
 #include "trainer/text_task.h"
 
@@ -15,8 +18,14 @@ int64_t spread(int64_t last, int64_t i, int64_t total) {
 std::unique_ptr<Task> make_task(const Options& options) {
   const auto seed = static_cast<uint64_t>(options.run.seed);
   if (options.data.images()) return std::make_unique<ImageTask>(data::load_images(options.data), seed);
-  return std::make_unique<TextTask>(data::load_corpus(options.data, seed, options.model.context),
-                                    data::make_tokenizer(options.data.tokenizer), options.model.context, seed);
+  data::Corpus corpus = data::load_corpus(options.data, seed, options.model.context, options.model.vocab);
+  const int64_t known = corpus.tokenizer ? corpus.tokenizer->vocab_size() : *options.model.vocab;
+  const int64_t vocab_size = options.model.vocab.value_or(known);
+  if (vocab_size < known) {
+    throw ConfigError(fmt::format("model.vocab is {}, but {} has {} tokens: set model.vocab: auto, or {} at least", vocab_size,
+                                  corpus.tokenizer->description(), known, known));
+  }
+  return std::make_unique<TextTask>(std::move(corpus), vocab_size, options.model.context, seed);
 }
 
 }  // namespace thinwire::trainer

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "data/tokenizer.h"
 #include "models/model.h"
 #include "trainer/options.h"
 
@@ -25,12 +26,14 @@ struct TaskFacts {
   std::string input;           // "context 256", "images of 28 x 28"
   std::string samples, units;  // "sequences" of "tokens"; "images" and "images"
   std::string rate;            // "tok/s", "img/s"
+  std::shared_ptr<const data::Tokenizer> tokenizer;  // of text; null where there is none
 };
 
 // Over validation batches.
 struct Scores {
-  double loss = 0;      // nats per target
-  double accuracy = 0;  // share of the targets that have the highest score; 0 where the metric does not need it
+  double loss = 0;          // nats per target
+  double accuracy = 0;      // share of the targets that have the highest score; 0 where the metric does not need it
+  double target_bytes = 1;  // of text that a target stands for; 0 where that is not known
 };
 
 struct Metric {

@@ -16,6 +16,7 @@
 #include "trainer/loop.h"
 #include "trainer/parts.h"
 #include "trainer/planning.h"
+#include "trainer/pretrained/pretrained.h"
 #include "trainer/resume.h"
 
 namespace thinwire::trainer {
@@ -57,6 +58,9 @@ std::vector<std::span<float>> spans_of(const models::Model& model) {
 
 void write_run_files(const Parts& parts, const comm::Transport& transport, const std::vector<std::string>& hosts) {
   const auto& request = parts.request;
+  if (const auto& tokenizer = parts.task->facts().tokenizer; tokenizer && parts.options.data.tokenizer != "byte") {
+    for (const auto& [name, content] : tokenizer->files()) write_text(tokenizer_folder(parts.location.directory) / name, content);
+  }
   write_text(parts.location.directory / "config.yaml", request.resolved_yaml);
   write_text(parts.location.directory / "run.json", nlohmann::ordered_json{{"argv", request.argv},
                                                                            {"version", request.version},
@@ -150,11 +154,24 @@ void build_exchange(Parts& parts, exchange::SlotTable table, const std::vector<s
   exchange::hook_gradients(values_of(*parts.model), *parts.schedule, parts.armed);
 }
 
+// Whether there is a checkpoint that resume() will take, which has weights of its own.
+bool goes_on(Parts& parts) { return parts.location.may_resume && (parts.location.step || parts.store->newest_good()); }
+
+// model.init, on every rank: all have to read the same bytes.
+void initialise_all(Parts& parts, const models::Model& model) {
+  initialise(model, parts.options.model, parts.task->facts().num_classes);
+  StreamingHash hash;
+  for (const auto values : spans_of(model)) hash.update(bytes_of(values));
+  require_same(parts.driver, {{"weights of model.init (hash)", to_hex(hash.digest())}});
+}
+
 void build(Parts& parts, const std::vector<std::string>& hosts) {
   const Options& options = parts.options;
   const auto seed = static_cast<uint64_t>(options.run.seed);
   parts.task = make_task(options);
+  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver, options.checkpoint);
   auto model = models::make_model(options.model, parts.task->facts().num_classes, seed);
+  if (!options.model.init.empty() && !goes_on(parts)) initialise_all(parts, *model);
   auto slots = slots_of(*model, options);
   exchange::SlotTable table(slots, options.exchange.bucket_bytes);
   require_same(parts.driver, {{"data (hash)", to_hex(parts.task->facts().hash)}, {"exchange layout (hash)", to_hex(table.hash())}});
@@ -165,7 +182,6 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
   parts.planner =
       std::make_unique<exchange::Planner>(options.compress, std::move(slots), options.exchange.bucket_bytes, *parts.exchange, seed);
   parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
-  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver, options.checkpoint);
 }
 
 // Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.

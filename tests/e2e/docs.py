@@ -24,8 +24,8 @@ class Pages(Case):
                     self.assertTrue((page.parent / target).exists(), f"{page}: {target}")
 
     def test_the_readme_names_the_verbs_that_there_are(self):
-        in_readme = set(re.findall(r"^thinwire (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
-        in_help = set(re.findall(r"^  (\w+)  ", self.thinwire("--help").out.split("Subcommands:")[1], re.MULTILINE))
+        in_readme = set(re.findall(r"^thinwire ([\w-]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+        in_help = set(re.findall(r"^  ([\w-]+)  ", self.thinwire("--help").out.split("Subcommands:")[1], re.MULTILINE))
         self.assertEqual(in_readme, in_help)
 
 
@@ -55,6 +55,9 @@ class Configs(Case):
         (self.folder / "README.md").write_text("words of a small text, again and again. " * 500, encoding="ascii")
         (self.folder / "docs").mkdir()
         (self.folder / "docs" / "page.md").write_text("more words. " * 500, encoding="ascii")
+        self.thinwire("prepare-data", "README.md", "docs/*.md", "--tokenizer", "byte", "--out", "tokens")
+        self.train("run.steps=1", "eval.batches=2", name="pretrained", config=ROOT / "configs" / "quickstart.yaml")
+        self.thinwire("export", "runs/pretrained", "--out", "pretrained")
         for config in CONFIGS:
             if config.parent.name != "examples" or config.stem == "nccl":
                 continue

@@ -30,6 +30,8 @@ Target exact_target();
 Target near_target();
 Target manifest_target();
 Target checkpoint_header_target();
+Target tokenizer_target();
+Target token_header_target();
 
 std::vector<Target> all_targets();
 

@@ -22,6 +22,8 @@ std::vector<Target> all_targets() {
   targets.push_back(near_target());
   targets.push_back(manifest_target());
   targets.push_back(checkpoint_header_target());
+  targets.push_back(tokenizer_target());
+  targets.push_back(token_header_target());
   return targets;
 }
 

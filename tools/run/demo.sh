@@ -16,7 +16,11 @@ demo() {
   cat <<END
   the same training with every gradient sent in fp32:
     ${mpirun[*]} build/thinwire train -c configs/quickstart_uncompressed.yaml
-  a page to look at, of one run or of several side by side (the run directory is named above):
+  what it writes when it goes on by itself, and how well it predicts all of the validation text (the run directory is named above):
+    build/thinwire generate RUN --prompt "The "; build/thinwire eval RUN
+  the same model for Hugging Face's transformers:
+    build/thinwire export RUN --out exported
+  a page to look at, of one run or of several side by side:
     build/thinwire report RUN...
   what its checkpoints hold, and whether every byte is as it was written:
     build/thinwire ckpt inspect RUN; build/thinwire ckpt verify RUN

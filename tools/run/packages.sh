@@ -5,6 +5,7 @@ packages=(
   g++ cmake ninja-build pkg-config git
   libopenmpi-dev openmpi-bin
   libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev libzstd-dev libhwy-dev libhtscodecs-dev
+  libpcre2-dev libsentencepiece-dev
   libgtest-dev libgmock-dev
   dict-gcide dataset-fashion-mnist
   python3 python3-venv ca-certificates

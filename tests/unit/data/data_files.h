@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "data/tokens.h"
 
 namespace thinwire::data {
 
@@ -45,6 +46,16 @@ class DataFiles : public ::testing::Test {
 };
 
 inline std::string as_text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+inline std::string as_text(const Tokens& bytes) {
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); ++i) text.push_back(static_cast<char>(bytes[i]));
+  return text;
+}
+inline std::vector<int32_t> as_ids(const Tokens& tokens) {
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < tokens.size(); ++i) ids.push_back(tokens[i]);
+  return ids;
+}
 
 // Text of the given length without a period that a packer could make nothing of.
 inline std::string letters(size_t num_bytes) {

@@ -43,7 +43,16 @@ TEST(DataOptions, AreReadFromYaml) {
   EXPECT_EQ(options.micro_batch, 3);
 }
 
-TEST(DataOptions, SourceTextNeedsFiles) { expect_config_error("data: {source: text}", {"data.source", "data.files"}); }
+TEST(DataOptions, SourcesTextAndTokensNeedFiles) {
+  expect_config_error("data: {source: text}", {"data.source", "data.files", "txt.gz"});
+  expect_config_error("data: {source: tokens}", {"data.source", "data.files", "*.bin"});
+}
+
+TEST(DataOptions, WhatIsForTokensAloneIsRefusedElsewhere) {
+  expect_config_error("data: {source: text, files: [a], validation_files: [b]}", {"data.validation_files", "data.source is text"});
+  expect_config_error("data: {tokenizer: none}", {"data.tokenizer is none", "data.source is gcide"});
+  expect_config_error("data: {source: tokens, files: [a], format: uint8}", {"data.format", "uint16"});
+}
 
 TEST(DataOptions, FilesWithAnotherSourceAreAnErrorNamingBoth) {
   expect_config_error("data: {source: synthetic, files: [a.txt]}", {"data.files", "data.source is synthetic"});
@@ -58,8 +67,8 @@ TEST(DataOptions, TheGlobalBatchIsAMultipleOfTheMicroBatch) {
 
 TEST(DataOptions, UnknownSourcesTokenizersAndBatchesAreRefused) {
   expect_config_error("data: {source: gicde}", {"gcide"});
-  expect_config_error("data: {source: tokens}", {"text", "synthetic", "fashion_mnist"});
-  expect_config_error("data: {tokenizer: bpe}", {"byte"});
+  expect_config_error("data: {source: pictures}", {"text", "tokens", "synthetic", "fashion_mnist"});
+  expect_config_error("data: {tokenizer: ''}", {"data.tokenizer", "byte"});
   expect_config_error("data: {global_batch: 0}", {"global_batch"});
   expect_config_error("data: {micro_batch: -4}", {"micro_batch"});
 }

@@ -22,7 +22,9 @@ TEST(ByteTokenizer, RoundTripsEveryByte) {
 
 TEST(ByteTokenizer, HasAVocabularyOf256) {
   EXPECT_EQ(make_tokenizer("byte")->vocab_size(), 256);
-  EXPECT_EQ(make_tokenizer("byte")->name(), "byte");
+  EXPECT_EQ(make_tokenizer("byte")->bytes_of('x'), "x");
+  EXPECT_EQ(make_tokenizer("byte")->begin_of_text(), std::nullopt);
+  EXPECT_EQ(make_tokenizer("byte")->end_of_text(), std::nullopt);
 }
 
 TEST(ByteTokenizer, KeepsTheEmptyTextEmpty) {

@@ -16,11 +16,12 @@ namespace thinwire::trainer {
 namespace {
 
 std::unique_ptr<TextTask> counting_text(int64_t context) {
+  std::vector<uint8_t> counting(1000);
+  std::iota(counting.begin(), counting.end(), uint8_t{0});
   data::Corpus corpus;
-  corpus.train.resize(1000);
-  std::iota(corpus.train.begin(), corpus.train.end(), uint8_t{0});
-  corpus.validation = corpus.train;
-  return std::make_unique<TextTask>(std::move(corpus), data::make_tokenizer("byte"), context, 1);
+  corpus.tokenizer = data::make_tokenizer("byte");
+  corpus.validation = corpus.train = data::Tokens(std::move(counting));
+  return std::make_unique<TextTask>(std::move(corpus), 256, context, 1);
 }
 
 // Image i of n is of colour i, its label i mod 10.
@@ -46,7 +47,7 @@ std::unique_ptr<ImageTask> coloured_images() {
 }
 
 TEST(Batches, TargetsAreTheNextTokens) {
-  const std::vector<uint8_t> split = {10, 11, 12, 13, 14, 15};
+  const data::Tokens split(std::vector<uint8_t>{10, 11, 12, 13, 14, 15});
   const Batch batch = make_windows(split, std::vector<int64_t>{0, 2}, 3);
   EXPECT_TRUE(at::equal(batch.inputs, at::tensor({10, 11, 12, 12, 13, 14}, at::kLong).view({2, 3})));
   EXPECT_TRUE(at::equal(batch.targets, at::tensor({11, 12, 13, 13, 14, 15}, at::kLong).view({2, 3})));
@@ -133,6 +134,7 @@ TEST(Scores, OfTextAreBitsPerByte) {
   const auto task = counting_text(8);
   EXPECT_EQ(task->metric({std::log(256.0), 0}).name, "val_bpb");
   EXPECT_NEAR(task->metric({std::log(256.0), 0}).value, 8, 1e-12);
+  EXPECT_NEAR(task->metric({std::log(256.0), 0, 4}).value, 2, 1e-12) << "tokens of four bytes";
 }
 
 TEST(Pairs, AreTextWithLlamaAndImagesWithResnet) {
@@ -149,10 +151,10 @@ TEST(Pairs, AreTextWithLlamaAndImagesWithResnet) {
       ADD_FAILURE() << type << ' ' << source;
     } catch (const ConfigError& e) {
       const std::string what = e.what();
-      EXPECT_NE(
-          what.find(fmt::format("{} does not train on data.source {}: llama trains on gcide, text and synthetic, resnet on fashion_mnist",
-                                type, source)),
-          std::string::npos)
+      EXPECT_NE(what.find(fmt::format(
+                    "{} does not train on data.source {}: llama trains on gcide, text, tokens and synthetic, resnet on fashion_mnist", type,
+                    source)),
+                std::string::npos)
           << what;
     }
   }

@@ -1,0 +1,84 @@
+// Models out and in: export and import.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "app/verbs.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "config/load.h"
+#include "trainer/pretrained/hf_export.h"
+
+namespace thinwire::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct ExportArguments {
+  std::string model, out, dtype = "fp32", format = "hf";
+  double shard_gigabytes = 5;
+};
+
+int run_export(const ExportArguments& arguments) {
+  if (arguments.out.empty()) throw ConfigError("--out is empty: name the folder that is to be made");
+  if (fs::exists(arguments.out))
+    throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", arguments.out));
+  const trainer::Pretrained loaded = trainer::load_pretrained(arguments.model);
+  const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
+  trainer::export_to_folder(loaded, arguments.out, {dtype, static_cast<uint64_t>(arguments.shard_gigabytes * 1e9)});
+  fmt::print("{}: {} parameters in {} to {}{}\n", loaded.source.description, with_thousands(loaded.model->num_parameters()),
+             arguments.dtype, arguments.out,
+             loaded.source.tokenizer ? ", tokenizer: " + loaded.source.tokenizer->description() : "; without a tokenizer");
+  return 0;
+}
+
+// Everything is checked that a training would be refused for: shapes and types of all tensors.
+int run_import(const std::string& folder) {
+  const trainer::Pretrained loaded = trainer::load_pretrained(folder);
+  trainer::Options options;
+  options.model = loaded.source.model;
+  options.model.init = folder;
+  options.data.tokenizer = loaded.source.tokenizer ? folder : "byte";
+  trainer::Options plain;
+  auto root = config::describe_root(options), defaults = config::describe_root(plain);
+  const auto before = config::flatten(defaults);
+  fmt::print("# {} parameters of {}; train from them with: thinwire train -c THIS_FILE -c YOURS\n",
+             with_thousands(loaded.model->num_parameters()), loaded.source.description);
+  std::string model, data;
+  for (const auto& [key, value] : config::flatten(root)) {
+    const bool is_path = key == "model.init" || key == "data.tokenizer";
+    std::string& section = key.starts_with("model.") ? model : data;
+    if (value != before.at(key))
+      section += fmt::format("  {}: {}\n", key.substr(key.find('.') + 1), is_path ? config::yaml_scalar(value) : value);
+  }
+  fmt::print("model:\n{}", model);
+  if (!loaded.source.tokenizer) fmt::print("# there is no tokenizer in the folder: set data.tokenizer to the one that this model knows\n");
+  if (!data.empty()) fmt::print("data:\n{}", data);
+  return 0;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Action& action) {
+  auto* verb = app.add_subcommand("export", "Writes a model as Hugging Face's transformers reads it");
+  auto a = std::make_shared<ExportArguments>();
+  verb->add_option("model", a->model, "run directory, checkpoint step-N, or folder in Hugging Face's layout")->required();
+  verb->add_option("--out", a->out, "folder that is made")->required()->type_name("DIR");
+  verb->add_option("--format", a->format, "hf: config.json, safetensors and the tokenizer's files")->check(CLI::IsMember({"hf"}));
+  verb->add_option("--dtype", a->dtype, "of the tensors")->check(CLI::IsMember({"fp32", "bf16"}));
+  verb->add_option("--shard-size", a->shard_gigabytes, "gigabytes of tensors per file, at most")
+      ->check(CLI::Range(1e-6, 1e6))
+      ->type_name("GB");
+  verb->callback([a, &action] { action = [a] { return run_export(*a); }; });
+}
+
+void add_import(CLI::App& app, Action& action) {
+  auto* verb = app.add_subcommand("import", "Checks a Llama in Hugging Face's layout, and prints the configuration that trains from it");
+  auto folder = std::make_shared<std::string>();
+  verb->add_option("folder", *folder, "with config.json and model.safetensors or its shards")->required();
+  verb->callback([folder, &action] { action = [folder] { return run_import(*folder); }; });
+}
+
+}  // namespace thinwire::app

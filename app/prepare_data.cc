@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "app/verbs.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "config/load.h"
+#include "data/corpus.h"
+#include "data/token_files.h"
+#include "trainer/pretrained/pretrained.h"
+#include "trainer/run_directory.h"
+
+namespace thinwire::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct PrepareArguments {
+  std::vector<std::string> files;
+  std::string preset, tokenizer, out;
+};
+
+// The section that trains on what was written.
+std::string data_section(const fs::path& out, const std::string& tokenizer) {
+  const auto path = [&](const char* name) { return config::yaml_scalar((out / name).string()); };
+  return fmt::format("# thinwire train -c {} -c YOURS\ndata:\n  source: tokens\n  files: [{}]\n  validation_files: [{}]\n  tokenizer: {}\n",
+                     (out / "data.yaml").string(), path("train.bin"), path("validation.bin"), tokenizer);
+}
+
+int run_prepare(const PrepareArguments& arguments) {
+  if (arguments.files.empty() == arguments.preset.empty()) throw ConfigError("name either files of text or --preset gcide");
+  const fs::path out = arguments.out;
+  if (fs::exists(out)) throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", arguments.out));
+  data::DataOptions options;
+  options.source = arguments.preset.empty() ? "text" : arguments.preset;
+  options.files = arguments.files;
+  options.tokenizer = arguments.tokenizer;
+  const data::Corpus corpus = data::load_corpus(options, 0, 1);
+  std::error_code failed;
+  fs::create_directories(out, failed);
+  if (failed) throw Error(ExitCode::other, fmt::format("cannot make {}: {}", out.string(), failed.message()));
+  for (const auto& [name, tokens] :
+       {std::pair("train.bin", &corpus.train), {"test.bin", &corpus.test}, {"validation.bin", &corpus.validation}}) {
+    data::write_token_file(out / name, *tokens, corpus.tokenizer->vocab_size());
+  }
+  const bool is_byte = arguments.tokenizer == "byte";
+  const fs::path folder = trainer::tokenizer_folder(out);
+  if (!is_byte) {
+    for (const auto& [name, content] : corpus.tokenizer->files()) trainer::write_text(folder / name, content);
+  }
+  trainer::write_text(out / "data.yaml", data_section(out, is_byte ? "byte" : config::yaml_scalar(folder.string())));
+  fmt::print("{}\nwritten to {}; train on it with -c {}\n", corpus.description, out.string(), (out / "data.yaml").string());
+  return 0;
+}
+
+}  // namespace
+
+void add_prepare_data(CLI::App& app, Action& action) {
+  auto* verb = app.add_subcommand("prepare-data", "Turns text into files of tokens once, for data.source tokens");
+  auto a = std::make_shared<PrepareArguments>();
+  verb->add_option("files", a->files, "files of text, or globs, .gz too");
+  verb->add_option("--preset", a->preset, "gcide: the dictionary of the Debian package dict-gcide")->check(CLI::IsMember({"gcide"}));
+  verb->add_option("--tokenizer", a->tokenizer, "byte, or a path, as data.tokenizer")->required();
+  verb->add_option("--out", a->out, "folder that is made: train.bin, test.bin, validation.bin, tokenizer/, data.yaml")
+      ->required()
+      ->type_name("DIR");
+  verb->callback([a, &action] { action = [a] { return run_prepare(*a); }; });
+}
+
+}  // namespace thinwire::app
