@@ -29,6 +29,9 @@ Target planner_state_target();
 Target exact_target();
 Target manifest_target();
 Target checkpoint_header_target();
+Target link_target();    // a peer's frames, and a stranger's
+Target store_target();   // requests to rank 0's store
+Target roster_target();  // what the store says of all ranks
 
 std::vector<Target> all_targets();
 

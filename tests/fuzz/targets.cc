@@ -21,6 +21,9 @@ std::vector<Target> all_targets() {
   targets.push_back(exact_target());
   targets.push_back(manifest_target());
   targets.push_back(checkpoint_header_target());
+  targets.push_back(link_target());
+  targets.push_back(store_target());
+  targets.push_back(roster_target());
   return targets;
 }
 
