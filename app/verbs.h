@@ -15,9 +15,13 @@ using Action = std::function<int()>;  // set by the verb that was chosen
 
 void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of these; ConfigError where argv[1] names none
 
+// How many of the arguments are for us to parse: those of launch end at --, behind which stands what it starts.
+int own_arguments(int argc, char** argv);
+
 void add_train(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff
-void add_config(CLI::App& app, Action& action);       // config print | docs
+void add_launch(CLI::App& app, int argc, char** argv, Action& action);
+void add_config(CLI::App& app, Action& action);  // config print | docs
 void add_plan(CLI::App& app, Action& action);
 void add_version(CLI::App& app, Action& action);
 
