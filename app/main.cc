@@ -1,11 +1,14 @@
 // thinwire: trains models on machines joined by thin wires.
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <new>
 
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/rendezvous/environment.h"
+#include "launch/failure.h"
+#include "launch/process.h"
 
 using namespace thinwire;
 
@@ -13,6 +16,7 @@ namespace {
 
 int fail(ExitCode code, const char* what) {
   log::error("{}", what);
+  if (const auto path = comm::environment_variable("TORCHELASTIC_ERROR_FILE")) launch::write_error_report(*path, code, what);
   return static_cast<int>(code);
 }
 
@@ -26,7 +30,7 @@ int run(int argc, char** argv) {
   app::Action action;
   app::add_verbs(app, argc, argv, action);
   try {
-    app.parse(argc, argv);
+    app.parse(app::own_arguments(argc, argv), argv);
   } catch (const CLI::ParseError& e) {
     const int status = app.exit(e);  // prints help, or what is wrong
     return status == 0 ? 0 : static_cast<int>(ExitCode::usage);
@@ -38,6 +42,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    if (const auto launcher = comm::environment_variable("THINWIRE_LAUNCHER")) launch::die_with(std::atoi(launcher->c_str()));
     log::set_rank(comm::detect_environment().rank);
     return run(argc, argv);
   } catch (const Error& e) {

@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -9,9 +10,11 @@
 
 #include "app/build_info.h"
 #include "app/configuration.h"
+#include "app/train.h"
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/grpc/grpc.h"
 #include "comm/loopback/loopback.h"
 #include "comm/mpi/mpi.h"
 #include "comm/nccl/nccl.h"
@@ -33,6 +36,14 @@ struct TrainArguments {
   std::vector<std::string> argv;
 };
 
+void add_options(CLI::App& verb, TrainArguments& arguments) {
+  add_config_options(verb, arguments.config)->required();
+  verb.add_option("--resume", arguments.resume, "auto: from the newest good checkpoint, if any; never; or a run directory or checkpoint")
+      ->type_name("auto|never|PATH");
+  verb.add_flag("--overwrite", arguments.overwrite, "replace what an earlier run left in the run directory");
+  verb.add_flag("--dry-run", arguments.dry_run, "check the configuration, data and model, print it with all defaults, train nothing");
+}
+
 trainer::Resume parse_resume(const std::string& text) {
   if (text == "never") return {};
   if (text == "auto") return {trainer::Resume::Mode::automatic, {}};
@@ -42,20 +53,27 @@ trainer::Resume parse_resume(const std::string& text) {
 // The transport that `auto` stands for, and a refusal of worlds that do not fit: else N processes would train N copies, silently.
 std::string choose_transport(const trainer::Options& options, const comm::LaunchEnvironment& env) {
   std::string transport = options.comm.transport;
-  if (transport == "auto") transport = env.has_mpi ? "mpi" : "loopback";
+  if (transport == "auto") transport = env.has_mpi ? "mpi" : env.world > 1 ? "grpc" : "loopback";
   if (transport == "loopback" && env.world > 1) {
     throw ConfigError(
         fmt::format("{} is {}, but transport loopback joins only threads of one process: {} copies would train on their own; use "
-                    "comm.transport: mpi under mpirun, or start one process with parallel.dp: {}",
+                    "comm.transport: mpi under mpirun, grpc elsewhere, or start one process with parallel.dp: {}",
                     env.source, env.world, env.world, env.world));
   }
   return transport;
 }
 
+// Whether processes are joined by MPI, or by gRPC; NCCL is started over either.
+bool goes_over_grpc(const std::string& transport, const comm::LaunchEnvironment& env) {
+  return transport == "grpc" || (transport == "nccl" && !env.has_mpi && env.world > 1);
+}
+
 void check_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
   if (!env.started_alone() && env.world != world) {
-    throw ConfigError(fmt::format("{} is {}, but MPI's world is {}: this launcher and MPI do not know of each other; start with mpirun",
-                                  env.source, env.world, world));
+    throw ConfigError(
+        fmt::format("{} is {}, but MPI's world is {}: this launcher and MPI do not know of each other; start with mpirun, or use "
+                    "comm.transport: grpc",
+                    env.source, env.world, world));
   }
   if (options.parallel.dp && *options.parallel.dp != world) {
     throw ConfigError(fmt::format("parallel.dp is {}, but the world is {} ({})", *options.parallel.dp, world,
@@ -115,18 +133,42 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
   }
 }
 
-int run_train(const TrainArguments& arguments) {
+ExitCode train_over_grpc(const trainer::Options& options, const comm::LaunchEnvironment& env, const trainer::RunRequest& request) {
+  const auto grpc = comm::make_grpc_transport(env, options.comm.grpc);
+  const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*grpc, env, options.comm.timeout_s) : nullptr;
+  return trainer::train(options, nccl ? *nccl : *grpc, request);
+}
+
+// A configuration that these arguments may train with, as far as can be said before ranks meet.
+struct Loaded {
+  trainer::Options options;
+  config::Section root = config::describe_root(options);
+  std::string transport;
+  bool has_processes = false;
+  int world = 1;
+};
+
+std::unique_ptr<Loaded> load(const TrainArguments& arguments, const comm::LaunchEnvironment& env) {
   if (arguments.overwrite && arguments.resume != "never") {
     throw ConfigError("--overwrite and --resume contradict each other: one starts anew, the other goes on");
   }
+  auto loaded = std::make_unique<Loaded>();
+  load_into(loaded->root, arguments.config);
+  loaded->transport = choose_transport(loaded->options, env);
+  loaded->has_processes = loaded->transport != "loopback";
+  loaded->world = loaded->has_processes ? env.world : static_cast<int>(loaded->options.parallel.dp.value_or(1));
+  if (goes_over_grpc(loaded->transport, env)) check_world(loaded->options, env, env.world);
+  trainer::micro_batches_per_rank(loaded->options.data, loaded->world);  // refuses what does not divide
+  return loaded;
+}
+
+int run_train(const TrainArguments& arguments) {
   const auto env = comm::detect_environment();
-  trainer::Options options;
-  auto root = config::describe_root(options);
-  load_into(root, arguments.config);
-  const std::string transport = choose_transport(options, env);
-  const bool has_processes = transport != "loopback";
-  const int expected_world = has_processes ? env.world : static_cast<int>(options.parallel.dp.value_or(1));
-  trainer::micro_batches_per_rank(options.data, expected_world);  // refuses what does not divide
+  const auto loaded = load(arguments, env);
+  const trainer::Options& options = loaded->options;
+  const auto& root = loaded->root;
+  const std::string& transport = loaded->transport;
+  const int expected_world = loaded->world;
   if (arguments.dry_run) {
     trainer::checked_slots(options);
     fmt::print("{}# {} rank{} over {}; nothing was trained: --dry-run\n", config::print(root), expected_world,
@@ -145,22 +187,35 @@ int run_train(const TrainArguments& arguments) {
   request.build = build_description();
   trainer::install_stop_handlers();
   warn_when_bound_to_one_core();
-  const ExitCode code = has_processes ? train_over_mpi(options, env, request) : train_as_threads(options, request);
+  request.on_directory = [](const std::filesystem::path& directory) {  // for our launcher, which keeps files there too
+    if (const auto note = comm::environment_variable("THINWIRE_RUN_NOTE"))
+      trainer::write_text(*note, std::filesystem::absolute(directory).string() + "\n");
+  };
+  const ExitCode code = goes_over_grpc(transport, env) ? train_over_grpc(options, env, request)
+                        : loaded->has_processes        ? train_over_mpi(options, env, request)
+                                                       : train_as_threads(options, request);
   return static_cast<int>(code);
 }
 
 }  // namespace
 
 void add_train(CLI::App& app, int argc, char** argv, Action& action) {
-  auto* verb = app.add_subcommand("train", "Trains; alone with ranks as threads, or under mpirun");
+  auto* verb = app.add_subcommand("train", "Trains; alone with ranks as threads, or as one rank under launch, torchrun, mpirun or srun");
   auto arguments = std::make_shared<TrainArguments>();
   arguments->argv.assign(argv, argv + argc);
-  add_config_options(*verb, arguments->config)->required();
-  verb->add_option("--resume", arguments->resume, "auto: from the newest good checkpoint, if any; never; or a run directory or checkpoint")
-      ->type_name("auto|never|PATH");
-  verb->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in the run directory");
-  verb->add_flag("--dry-run", arguments->dry_run, "check the configuration, data and model, print it with all defaults, train nothing");
+  add_options(*verb, *arguments);
   verb->callback([arguments, &action] { action = [arguments] { return run_train(*arguments); }; });
+}
+
+std::string check_train(std::vector<std::string> words, const comm::LaunchEnvironment& env) {
+  CLI::App verb("what every rank runs", "thinwire train");
+  verb.option_defaults()->always_capture_default();
+  TrainArguments arguments;
+  add_options(verb, arguments);
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  verb.parse(words);
+  const auto checked = load(arguments, env);
+  return checked->transport;
 }
 
 }  // namespace thinwire::app

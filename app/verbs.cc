@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -22,6 +23,7 @@ void refuse_unknown_verb(const CLI::App& app, const char* given) {
 
 void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
   add_train(app, argc, argv, action);
+  add_launch(app, argc, argv, action);
   add_eval(app, action);
   add_generate(app, action);
   add_export(app, action);
@@ -33,6 +35,11 @@ void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
   add_report(app, action);
   add_version(app, action);
   if (argc > 1) refuse_unknown_verb(app, argv[1]);
+}
+
+int own_arguments(int argc, char** argv) {
+  if (argc < 2 || std::string_view(argv[1]) != "launch") return argc;
+  return static_cast<int>(std::find(argv, argv + argc, std::string_view("--")) - argv);
 }
 
 }  // namespace thinwire::app

@@ -15,7 +15,11 @@ using Action = std::function<int()>;  // set by the verb that was chosen
 
 void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of these; ConfigError where argv[1] names none
 
+// How many of the arguments are for us to parse: those of launch end at --, behind which stands what it starts.
+int own_arguments(int argc, char** argv);
+
 void add_train(CLI::App& app, int argc, char** argv, Action& action);
+void add_launch(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff | convert | average
 void add_config(CLI::App& app, Action& action);       // config print | docs | schema
 void add_eval(CLI::App& app, Action& action);

@@ -3,16 +3,42 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <functional>
 
 #include "base/error.h"
 
 namespace thinwire::comm {
+namespace {
+// What a parser says against a text, for a rule.
+std::optional<std::string> refusal_of(const std::function<void()>& parse) {
+  try {
+    parse();
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return std::nullopt;
+}
+}  // namespace
+
 // comm knows nothing of config, so its section is described by the room that reads it.
+void describe(config::Section& s, GrpcOptions& o) {
+  s.text("address", o.address,
+         "by which of its addresses a host is reached: auto, an interface, an address, or a subnet such as 10.0.0.0/8");
+  s.text("ports", o.ports, "where a rank listens for the others: any, or a range such as 40000-40100");
+  s.text("store", o.store, "HOST:PORT at which rank 0 lets ranks meet; auto: what the launcher says (docs/launch.md)");
+  s.seconds("start_timeout", o.start_timeout_s, {0.1, 86400}, "until all ranks have met");
+  s.rule("ports", [&o] { return refusal_of([&o] { parse_ports(o.ports); }); });
+  s.rule("store", [&o] { return o.store == "auto" ? std::nullopt : refusal_of([&o] { parse_host_port(o.store, "store"); }); });
+}
+
 void describe(config::Section& s, CommOptions& o) {
-  s.choice("transport", o.transport, {"auto", "loopback", "mpi", "nccl"},
-           "auto: mpi under mpirun or srun, else ranks as threads of one process; nccl: between GPUs, started over mpi");
+  s.choice("transport", o.transport, {"auto", "loopback", "mpi", "nccl", "grpc"},
+           "auto: mpi under mpirun or srun with PMI, grpc under thinwire launch, torchrun and other srun, else ranks as threads of one "
+           "process; nccl: between "
+           "GPUs, started over mpi or grpc");
   s.seconds("timeout", o.timeout_s, {0.001, 86400}, "longest wait for a message from a peer");
   s.integer("lanes", o.lanes, {1, 16}, "threads and channels for bulk: so many buckets are encoded or on the wire at once");
+  s.section("grpc", o.grpc, "ranks without MPI");
 }
 }  // namespace thinwire::comm
 

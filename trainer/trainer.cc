@@ -206,6 +206,7 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
     write_run_files(parts, transport, hosts);
   });
   require_shared_storage(driver, parts.location.directory, hosts);
+  if (request.on_directory) request.on_directory(parts.location.directory);
   log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
   const Tracing tracing(options.log.trace, parts.location.directory, driver.rank());
   announce(parts, transport);

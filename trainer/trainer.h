@@ -3,6 +3,7 @@
 // All ranks of the transport's world call train() with equal options; each has its own thread or process. Errors are thrown as Error with
 // the exit code that the process should end with, on every rank that can still be reached.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct RunRequest {
   std::map<std::string, std::string> config;  // flattened, for comparisons between ranks and with checkpoints
   std::vector<std::string> argv;
   std::string version, build;  // of the program
+  std::function<void(const std::filesystem::path&)> on_directory;  // called on every rank when the run directory is there; may be empty
 };
 
 // ok, checkpoint (trained to the end, but the last save failed), or requeue (stopped by a signal after a good checkpoint).

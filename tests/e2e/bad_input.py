@@ -22,7 +22,7 @@ class CommandLine(thinwire.Case):
         self.assert_says(self.thinwire("trane", code=USAGE), "trane", "train")
 
     def test_a_verb_that_is_not_built_yet_is_an_error(self):
-        for verb in ("launch", "coordinator", "estimate", "report", "bench", "doctor"):
+        for verb in ("coordinator", "estimate", "bench", "doctor"):
             self.assertIn(verb, self.thinwire(verb, code=USAGE).err)
 
     def test_no_verb_an_unknown_option_and_a_missing_argument_are_usage_errors(self):
@@ -70,7 +70,7 @@ class Configuration(thinwire.Case):
 
     def test_an_unknown_codec_transport_or_schedule_lists_those_that_there_are(self):
         self.refused(USAGE, "compress.codec", "topkk", "none", "bf16", "powersgd", "did you mean 'topk'", settings=["compress.codec=topkk"])
-        self.refused(USAGE, "comm.transport", "grpc", "auto", "loopback", "mpi", "nccl", settings=["comm.transport=grpc"])
+        self.refused(USAGE, "comm.transport", "tcp", "auto", "loopback", "mpi", "nccl", "grpc", settings=["comm.transport=tcp"])
         self.refused(USAGE, "exchange.schedule", "every_step", "local_steps", settings=["exchange.schedule=sometimes"])
 
     def test_a_device_that_is_not_there_is_an_error_that_says_what_is_missing(self):

@@ -28,7 +28,7 @@ class World(thinwire.Case):
 
     def test_the_world_of_a_launcher_that_mpi_does_not_know_is_refused_with_both_numbers(self):
         environment = {"RANK": "0", "WORLD_SIZE": "4"}
-        self.refused(USAGE, "WORLD_SIZE is 4", "loopback", settings=["data.global_batch=8"], environment=environment)
+        self.refused(USAGE, "WORLD_SIZE is 4", "loopback", settings=["data.global_batch=8", "comm.transport=loopback"], environment=environment)
         self.refused(USAGE, "WORLD_SIZE is 4", "1", settings=["data.global_batch=8", "comm.transport=mpi"], environment=environment)
 
     def test_half_a_world_in_the_environment_names_what_is_missing(self):

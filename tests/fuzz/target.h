@@ -32,6 +32,9 @@ Target manifest_target();
 Target checkpoint_header_target();
 Target tokenizer_target();
 Target token_header_target();
+Target link_target();    // a peer's frames, and a stranger's
+Target store_target();   // requests to rank 0's store
+Target roster_target();  // what the store says of all ranks
 
 std::vector<Target> all_targets();
 

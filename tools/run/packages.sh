@@ -3,7 +3,7 @@
 
 packages=(
   g++ cmake ninja-build pkg-config git
-  libopenmpi-dev openmpi-bin
+  libopenmpi-dev openmpi-bin libgrpc++-dev
   libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev libzstd-dev libhwy-dev libhtscodecs-dev
   libpcre2-dev libsentencepiece-dev
   libgtest-dev libgmock-dev

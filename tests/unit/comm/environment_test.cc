@@ -78,6 +78,66 @@ const Told kTold[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Environment, Detects, testing::ValuesIn(kTold), [](const auto& of) { return of.param.name; });
 
+const Variables kLaunch = {{"RANK", "1"},       {"WORLD_SIZE", "2"},          {"LOCAL_RANK", "1"},      {"LOCAL_WORLD_SIZE", "2"},
+                           {"GROUP_RANK", "0"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "40000"}, {"THINWIRE_RUN", "abc"},
+                           {"NODE_RANK", "0"}};
+
+TEST(Environment, NamesOfOneThingAreInterchangeable) {
+  EXPECT_EQ(detect({{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"LOCAL_SIZE", "4"}, {"CROSS_RANK", "1"}}).local_world, 4);
+  EXPECT_EQ(detect({{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"NODE_RANK", "1"}}).node, 1);
+  EXPECT_EQ(detect(kTorchrun + Variables{{"GROUP_RANK", "1"}}).node, 1);
+  EXPECT_EQ(detect(kSlurmStep + Variables{{"SLURM_NODEID", "1"}}).node, 1);
+}
+
+TEST(Environment, RanksMeetWhereTheMasterVariablesSay) {
+  const auto by_hand = detect({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h0"}, {"MASTER_PORT", "29500"}}).meeting;
+  ASSERT_TRUE(by_hand);
+  EXPECT_EQ(by_hand->host, "h0");
+  EXPECT_EQ(by_hand->port, 29500);
+  EXPECT_EQ(by_hand->num_ports, 1);
+  EXPECT_FALSE(by_hand->is_local);
+  EXPECT_FALSE(detect({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h0"}}).meeting);
+  EXPECT_FALSE(detect({{"RANK", "0"}, {"WORLD_SIZE", "2"}}).meeting);
+}
+
+TEST(Environment, TorchrunsOwnPortIsLeftToItsAgent) {
+  const Variables torchrun = kTorchrun + Variables{{"MASTER_PORT", "29500"}};
+  const auto meeting = detect(torchrun).meeting;
+  ASSERT_TRUE(meeting);
+  EXPECT_EQ(meeting->port, 29501);
+  EXPECT_EQ(meeting->num_ports, 16);
+  EXPECT_NE(meeting->run, detect(torchrun + Variables{{"TORCHELASTIC_RESTART_COUNT", "1"}}).meeting->run)
+      << "a process of an earlier start is another run's";
+  EXPECT_NE(meeting->run, detect(torchrun + Variables{{"TORCHELASTIC_RUN_ID", "other"}}).meeting->run);
+  const auto last = detect(kTorchrun + Variables{{"MASTER_PORT", "65530"}}).meeting;
+  EXPECT_LE(last->port + last->num_ports - 1, 65535);
+  EXPECT_FALSE(last->port <= 65530 && 65530 < last->port + last->num_ports);
+}
+
+TEST(Environment, OurLaunchersPortIsFirstTriedItself) {
+  const auto local = detect(kLaunch).meeting;
+  EXPECT_EQ(local->port, 40000);
+  EXPECT_EQ(local->num_ports, 16);
+  EXPECT_TRUE(local->is_local);
+  EXPECT_EQ(detect(kLaunch + Variables{{"MASTER_ADDR", "node0"}}).meeting->num_ports, 1) << "what a firewall lets through";
+  EXPECT_EQ(detect(kLaunch + kSlurmStep + Variables{{"SLURM_NTASKS", "1"}, {"SLURM_PROCID", "0"}}).world, 2)
+      << "a launcher in a step of Slurm";
+}
+
+TEST(Environment, SlurmStepsMeetOnTheirFirstHostAtAPortOfTheirOwn) {
+  const Variables step = kSlurmStep + Variables{{"SLURM_NODELIST", "node[03-05,11]"}};
+  const auto meeting = detect(step).meeting;
+  ASSERT_TRUE(meeting);
+  EXPECT_EQ(meeting->host, "node03");
+  EXPECT_EQ(meeting->port, 20000 + 16 * (7 * 77 % 600));  // docs/launch.md
+  EXPECT_EQ(meeting->num_ports, 16);
+  const auto next = detect(step + Variables{{"SLURM_STEP_ID", "1"}}).meeting;
+  EXPECT_EQ(next->port, meeting->port + 16);
+  EXPECT_NE(next->run, meeting->run);
+  EXPECT_EQ(detect(step + Variables{{"SLURM_STEP_NODELIST", "node05"}}).meeting->host, "node05");
+  EXPECT_EQ(detect(step + Variables{{"MASTER_ADDR", "h"}, {"MASTER_PORT", "5"}}).meeting->host, "h") << "who sets these knows better";
+}
+
 struct Refused {
   const char* name;
   Variables variables;
@@ -107,6 +167,10 @@ const Refused kRefused[] = {
     {"RankOtherThanOpenMpis", kOpenMpi + Variables{{"RANK", "4"}, {"WORLD_SIZE", "8"}}, {"OMPI_COMM_WORLD_RANK=5", "RANK=4"}},
     {"WorldOtherThanTheSlurmSteps", kSlurmStep + Variables{{"RANK", "5"}, {"WORLD_SIZE", "8"}}, {"WORLD_SIZE=8", "SLURM_NTASKS=6"}},
     {"LocalRankBeyondLocalWorld", kTorchrun + Variables{{"LOCAL_RANK", "4"}}, {"LOCAL_RANK=4", "LOCAL_WORLD_SIZE=4"}},
+    {"LocalWorldsThatDiffer", kTorchrun + Variables{{"LOCAL_SIZE", "2"}}, {"LOCAL_WORLD_SIZE=4", "LOCAL_SIZE=2"}},
+    {"NodesThatDiffer", kTorchrun + Variables{{"GROUP_RANK", "1"}, {"NODE_RANK", "0"}}, {"GROUP_RANK=1", "NODE_RANK=0"}},
+    {"PortBeyondAll", kTorchrun + Variables{{"MASTER_PORT", "65536"}}, {"MASTER_PORT='65536'"}},
+    {"NodeListThatIsNone", kSlurmStep + Variables{{"SLURM_NODELIST", "node["}}, {"node["}},
     {"SlurmStepNoNumber", kSlurmStep + Variables{{"SLURM_PROCID", "a"}}, {"SLURM_PROCID='a'"}},
 };
 INSTANTIATE_TEST_SUITE_P(Environment, Refuses, testing::ValuesIn(kRefused), [](const auto& of) { return of.param.name; });

@@ -1,0 +1,98 @@
+#include "launch/launcher.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "app/train.h"
+#include "app/verbs.h"
+#include "base/error.h"
+#include "comm/rendezvous/environment.h"
+
+namespace thinwire::app {
+
+namespace {
+
+// The words without what says where a run begins, and with where it goes on.
+std::vector<std::string> resumed(const std::vector<std::string>& words, const std::filesystem::path& run_directory) {
+  std::vector<std::string> kept;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--overwrite" || words[i].starts_with("--resume=")) continue;
+    if (words[i] == "--resume") {
+      ++i;
+      continue;
+    }
+    kept.push_back(words[i]);
+  }
+  const std::string name = run_directory.filename(), dir = run_directory.parent_path();
+  for (const std::string& word :
+       {std::string("--resume"), std::string("auto"), std::string("--set"), "run.name=" + name, std::string("--set"), "run.dir=" + dir})
+    kept.push_back(word);
+  return kept;
+}
+
+std::string this_program() {
+  std::error_code failed;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", failed);
+  return failed ? std::string("thinwire") : path.string();
+}
+
+void refuse_another_launcher() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "TORCHELASTIC_RUN_ID", "THINWIRE_RUN"}) {
+    if (const auto value = comm::environment_variable(variable)) {
+      throw ConfigError(fmt::format(
+          "thinwire launch was itself started by another launcher ({}={}): start `thinwire train` under that one, or launch without it",
+          variable, *value));
+    }
+  }
+}
+
+int run_launch(const launch::LaunchOptions& options, const std::vector<std::string>& words) {
+  if (words.empty() || words.front() != "train") {
+    throw ConfigError("thinwire launch starts ranks of `thinwire train`: thinwire launch -n 2 -- train -c FILE");
+  }
+  refuse_another_launcher();
+  launch::check_options(options);
+  comm::LaunchEnvironment env;
+  env.world = launch::world_of(options);
+  env.source = "launch -n";
+  try {
+    const std::string transport = check_train({words.begin() + 1, words.end()}, env);
+    if (transport == "mpi")
+      throw ConfigError(
+          "comm.transport is mpi, which mpirun starts: mpirun -n N --bind-to none thinwire train ...; thinwire launch joins ranks by grpc");
+  } catch (const CLI::ParseError& e) {
+    throw ConfigError(fmt::format("train: {}", e.what()));
+  }
+  return launch::launch(options,
+                        {this_program(), words, [words](const std::filesystem::path& directory) { return resumed(words, directory); }});
+}
+
+}  // namespace
+
+void add_launch(CLI::App& app, int argc, char** argv, Action& action) {
+  auto* verb = app.add_subcommand("launch", "Starts the ranks of a run: thinwire launch -n N -- train ... (docs/launch.md)");
+  auto options = std::make_shared<launch::LaunchOptions>();
+  verb->add_option("-n,--ranks", options->ranks, "ranks on this host; with --hostfile: on all hosts together")
+      ->required()
+      ->check(CLI::Range(1, 4096));
+  verb->add_option("--hostfile", options->hostfile, "start them on these hosts, over ssh; a line per host: node1 slots=4")
+      ->type_name("FILE");
+  verb->add_option("--nnodes", options->nodes, "this host is one of so many, each of which runs this command")->check(CLI::Range(1, 4096));
+  verb->add_option("--node-rank", options->node, "which of them, from 0")->check(CLI::Range(0, 4095));
+  verb->add_option("--rendezvous", options->rendezvous, "where rank 0, on node 0, lets the others find it")->type_name("HOST:PORT");
+  verb->add_option("--restarts", options->restarts, "start all ranks again after a failure, so often, from the newest good checkpoint")
+      ->check(CLI::Range(0, 1000));
+  verb->add_option("--grace", options->grace_s, "seconds between a signal that was handed on and SIGKILL")->check(CLI::Range(0.0, 86400.0));
+  verb->add_option("--first-rank", options->first_rank)->group("");  // of launchers that a hostfile's launcher starts
+  verb->add_option("--world", options->world)->group("");
+  verb->add_flag("--lifeline", options->has_lifeline)->group("");
+  const std::vector<std::string> words(argv + std::min(argc, own_arguments(argc, argv) + 1), argv + argc);
+  verb->footer("What stands behind -- is what every rank runs: -- train -c FILE ...");
+  verb->callback([options, words, &action] { action = [options, words] { return run_launch(*options, words); }; });
+}
+
+}  // namespace thinwire::app

@@ -1,0 +1,14 @@
+// What launch must know of train.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "comm/rendezvous/environment.h"
+
+namespace thinwire::app {
+
+// Refuses what every rank would refuse: words behind `train` that do not parse (CLI::ParseError), a configuration that is wrong, a world
+// that does not fit (ConfigError). Touches nothing. Returns the transport that ranks would use.
+std::string check_train(std::vector<std::string> words, const comm::LaunchEnvironment& env);
+
+}  // namespace thinwire::app

@@ -1,0 +1,48 @@
+// What a rank that failed leaves behind, and which of several failures came first.
+//
+// A rank writes why it ends to the file that TORCHELASTIC_ERROR_FILE names, as torchrun's agent and our launcher read it:
+// {"message": {"message": ..., "extraInfo": {"timestamp": "<unix seconds>", "py_callstack": ""}}, "exit_code": ..., "timestamp_us": ...}
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace thinwire::launch {
+
+struct ErrorReport {
+  std::string message;
+  int64_t timestamp_us = 0;  // since 1970
+};
+
+// The file is written whole or not at all, and only once: the first error of a process is the one that counts. Never throws.
+void write_error_report(const std::filesystem::path& path, ExitCode code, const std::string& message) noexcept;
+std::optional<ErrorReport> read_error_report(const std::filesystem::path& path);
+
+// How one rank ended, as the launcher saw it.
+struct End {
+  int rank = 0;
+  std::string host;
+  int code = 0;                       // exit code; 0 when a signal ended it
+  int signal = 0;                     // 0: none
+  int64_t timestamp_us = 0;           // of its report, else of its end
+  std::optional<std::string> reason;  // of its report
+  bool failed() const { return code != 0 || signal != 0; }
+};
+
+// True for messages of a rank that fails because of another one: "rank 3: ...", "lost rank 3 ...".
+bool blames_another(const std::string& message);
+
+// The failure that came first: by timestamp, among those that blame no other rank if there are any. Nothing when all went well.
+std::optional<End> first_failure(std::span<const End> ends);
+
+int exit_code_of(const End& end);          // of the launcher: the rank's, 128 + signal for a signal
+std::string describe_end(const End& end);  // "rank 3 on host: killed by SIGKILL (likely out of host memory: see dmesg)"
+std::string meaning_of(int exit_code);     // "rendezvous or transport"; empty for unknown ones
+int64_t now_us();
+
+}  // namespace thinwire::launch
