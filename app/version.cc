@@ -13,8 +13,10 @@ std::string build_description() {
 void add_version(CLI::App& app, Action& action) {
   app.add_subcommand("version", "What this program is and was built with")->callback([&action] {
     action = [] {
-      fmt::print("thinwire   {}\ncommit     {}\nbuild      {}\ncompiler   {}\nLibTorch   {}\nMPI        {}\ntransports loopback, mpi, nccl\n",
-                 kVersion, kCommit, kBuildType, kCompiler, kTorchVersion, kMpiVersion);
+      fmt::print(
+          "thinwire   {}\ncommit     {}\nbuild      {}\ncompiler   {}\nLibTorch   {}\nMPI        {}\ntransports loopback, mpi, grpc, "
+          "nccl\n",
+          kVersion, kCommit, kBuildType, kCompiler, kTorchVersion, kMpiVersion);
       return 0;
     };
   });

@@ -23,13 +23,22 @@ Json number_of(const char* type, const Form& form) {
   return number;
 }
 
+// YAML reads a choice such as 8 as a number.
+Json choice_of(const std::vector<std::string>& words) {
+  Json choices = words;
+  for (const auto& word : words) {
+    if (const auto number = parse_integer(word)) choices.push_back(*number);
+  }
+  return {{"enum", choices}};
+}
+
 Json scalar_of(const Form& form) {
   switch (form.kind) {
     case Form::Kind::boolean: return {{"type", "boolean"}};
     case Form::Kind::integer: return number_of("integer", form);
     case Form::Kind::number: return number_of("number", form);
     case Form::Kind::quantity: return quantity_of(form.words);
-    case Form::Kind::choice: return {{"enum", form.words}};
+    case Form::Kind::choice: return choice_of(form.words);
     case Form::Kind::text: break;
   }
   return {{"type", {"string", "number", "boolean"}}};  // YAML reads 7 and true as other types; here any scalar is a text

@@ -23,7 +23,7 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   log::info("run        {}", parts.location.directory.string());
   log::info("ranks      {} over {}; threads each: {}", world, transport.name(), o.run.threads);
   log::info("model      {} with {} parameters, {}", o.model.type, with_thousands(parts.model->num_parameters()), task.input);
-  log::info("device     {}", parts.device.description);
+  log::info("device     {}{}", parts.device.description, parts.passes_as_graph ? "; forward and backward as one CUDA graph" : "");
   log::info("precision  {}{}", parts.precision.used, parts.precision.reason.empty() ? "" : " (auto: " + parts.precision.reason + ")");
   log::info("data       {}", task.description);
   log::info("batch      {} {} = {} (ranks) x {} (micro-batches) x {} ({}); {} {} per step", o.data.global_batch, task.samples, world,

@@ -82,10 +82,11 @@ Loop::StepResult Loop::train_step(int64_t step) {
   schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
   std::vector<at::Tensor> losses;
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
-    parts_.armed = micro + 1 == parts_.micro_batches;
+    const bool is_last = micro + 1 == parts_.micro_batches, calls_hooks = passes_.calls_hooks();
+    parts_.armed = is_last && calls_hooks;
     losses.push_back(passes_.run(batches_.get(step, micro)));
+    if (is_last && !calls_hooks) report_all_gradients(schedule);
   }
-  if (!passes_.called_hooks()) report_all_gradients(schedule);
   parts_.armed = false;
   for (const auto& loss : losses) result.loss += loss.item<double>() / static_cast<double>(parts_.micro_batches);
   result.times.forward_backward_s = computes.end();

@@ -166,8 +166,7 @@ void Metrics::saved(const SaveRecord& r) {
       {"event", is_good ? "checkpoint" : "checkpoint_failed"},
       {"detail", is_good ? fmt::format("{:.2f} s, of which training waited {:.2f} s", r.save_s, r.blocked_s) : r.failure},
       {"blocked_s", r.blocked_s},
-      {"save_s", r.save_s}}
-            .dump());
+      {"save_s", r.save_s}});
 }
 
 void Metrics::event(int64_t step, const std::string& what, const std::string& detail) {

@@ -16,15 +16,16 @@ Passes::Passes(const models::Model& model, bool as_graph) : model_(model), passe
 }
 
 at::Tensor Passes::run(const Batch& batch) {
-  called_hooks_ = true;
-  if (graph_ == nullptr || passes_left_-- > 0) return run_now(batch);
-  passes_left_ = 0;
+  if (graph_ == nullptr) return run_now(batch);
+  if (passes_left_ > 0) {
+    --passes_left_;
+    return run_now(batch);
+  }
   if (places_ != places_of_gradients()) record(batch);
   if (graph_ == nullptr) return run_now(batch);  // it could not be recorded
   fixed_.inputs.copy_(batch.inputs);
   fixed_.targets.copy_(batch.targets);
   graph_->replay();
-  called_hooks_ = false;
   return loss_.clone();
 }
 

@@ -19,7 +19,9 @@ class Passes {
 
   // Adds the batch's gradients to every parameter's `.grad`; returns the loss, a scalar on the model's device without history.
   at::Tensor run(const Batch& batch);
-  bool called_hooks() const { return called_hooks_; }  // did the last run call the parameters' hooks? A replay does not
+  // Will the next run call the parameters' hooks as gradients become ready? Else they are to do nothing: a recording calls them too early,
+  // a replay not at all.
+  bool calls_hooks() const { return graph_ == nullptr || passes_left_ > 0; }
 
  private:
   at::Tensor run_now(const Batch& batch);
@@ -28,7 +30,6 @@ class Passes {
 
   const models::Model& model_;
   std::unique_ptr<models::Graph> graph_;
-  bool called_hooks_ = true;
   int passes_left_ = 0;  // until it is recorded
   Batch fixed_;          // what the graph reads
   at::Tensor loss_;      // what it writes

@@ -4,16 +4,28 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "config/load.h"
 
 namespace thinwire::trainer {
 
 namespace {
-void refuse_other_config(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& config,
-                         const std::string& where, SavedBy saved_by) {
+using Values = std::map<std::string, std::string>;  // of keys
+
+// What was trained by a version that had no such key was trained with what is now the default.
+Values with_new_keys(Values saved, const Values& config) {
+  Options defaults;
+  for (const auto& [key, value] : config::flatten(config::describe_root(defaults))) {
+    if (config.contains(key)) saved.try_emplace(key, value);
+  }
+  return saved;
+}
+
+void refuse_other_config(const Values& recorded, const Values& config, const std::string& where, SavedBy saved_by) {
+  const Values saved = with_new_keys(recorded, config);
   const auto may_change = [&](const std::string& key) {
     return may_change_on_resume(key) || (saved_by == SavedBy::another_number && key == "data.micro_batch");
   };
-  const auto value_in = [](const std::map<std::string, std::string>& values, const std::string& key) {
+  const auto value_in = [](const Values& values, const std::string& key) {
     const auto it = values.find(key);
     return it == values.end() ? "absent" : it->second;
   };

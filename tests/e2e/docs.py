@@ -1,5 +1,6 @@
 """What the documentation claims, held against the program: keys, verbs, links, example configurations, the demo's ratio."""
 import pathlib
+import json
 import re
 
 import thinwire

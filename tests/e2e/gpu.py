@@ -30,6 +30,15 @@ class Gpu(thinwire.Case):
         bf16 = self.trained("run.device=cuda", "run.precision=bf16", name="bf16")
         self.assert_same_course(fp32.losses(), bf16.losses(), 1e-2)
 
+    def test_passes_that_are_replayed_take_the_same_course(self):
+        for name, settings in SCHEDULES.items():
+            words = (*SETTINGS, *settings, "parallel.dp=2")
+            one_by_one = self.trained(*words, "run.cuda_graph=off", name=f"{name}-off")
+            said = self.train(*words, "run.cuda_graph=on", name=f"{name}-on")
+            self.assert_says(said, "as one CUDA graph")
+            self.assertNotIn("could not be recorded", said.text)
+            self.assert_same_course(one_by_one.losses(), self.run_of(f"{name}-on").losses(), 1e-4)
+
     def test_two_ranks_that_share_it_stay_equal_under_every_schedule(self):
         for name, settings in SCHEDULES.items():  # run.verify_every compares their bits
             self.assertEqual(self.trained(*SETTINGS, *settings, ranks=2, name=name).last_step(), 20)
