@@ -38,6 +38,15 @@ int run(int argc, char** argv) {
   return action();
 }
 
+// LibTorch tells of memory that it did not get, on the host or on a GPU, by its general error.
+bool is_out_of_memory(const std::string& what) {
+  return what.find("can't allocate memory") != std::string::npos || what.find("out of memory") != std::string::npos;
+}
+
+int fail_for_memory() {
+  return fail(ExitCode::out_of_memory, "out of memory; a smaller data.micro_batch, model.context or model.d_model needs less");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -48,8 +57,9 @@ int main(int argc, char** argv) {
   } catch (const Error& e) {
     return fail(e.code(), e.what());
   } catch (const std::bad_alloc&) {
-    return fail(ExitCode::out_of_memory, "out of memory; a smaller data.micro_batch, model.context or model.d_model needs less");
+    return fail_for_memory();
   } catch (const std::exception& e) {
+    if (is_out_of_memory(e.what())) return fail_for_memory();
     return fail(ExitCode::other, e.what());
   }
 }

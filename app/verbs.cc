@@ -19,6 +19,13 @@ void refuse_unknown_verb(const CLI::App& app, const char* given) {
   if (given[0] == '-' || std::find(verbs.begin(), verbs.end(), given) != verbs.end()) return;
   throw ConfigError(fmt::format("unknown verb '{}'{}; the verbs are {}", given, did_you_mean(given, verbs), join(verbs, ", ")));
 }
+
+// As torchrun takes it. CLI11 would only say that it did not expect train's options.
+void refuse_launch_without_dashes(int argc, char** argv) {
+  const auto is = [&](std::string_view word) { return std::find(argv, argv + argc, word) != argv + argc; };
+  if (std::string_view(argv[1]) != "launch" || is("--") || !is("train")) return;
+  throw ConfigError("what launch starts stands behind --: put it before train, as in thinwire launch -n 2 -- train -c FILE");
+}
 }  // namespace
 
 void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
@@ -34,7 +41,10 @@ void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
   add_plan(app, action);
   add_report(app, action);
   add_version(app, action);
-  if (argc > 1) refuse_unknown_verb(app, argv[1]);
+  if (argc > 1) {
+    refuse_unknown_verb(app, argv[1]);
+    refuse_launch_without_dashes(argc, argv);
+  }
 }
 
 int own_arguments(int argc, char** argv) {

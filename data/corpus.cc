@@ -45,6 +45,7 @@ std::string_view text_of(const Tokens& bytes) {
 
 // From byte tokens to those of a tokenizer.
 void encode(Corpus& corpus) {
+  if (!corpus.tokenizer) throw ConfigError("the tokenizer is none, but text needs one: say byte, or the path of a tokenizer");
   for (Tokens* tokens : {&corpus.train, &corpus.test, &corpus.validation}) {
     *tokens = Tokens::pack(corpus.tokenizer->encode(text_of(*tokens)), corpus.tokenizer->vocab_size());
   }

@@ -46,7 +46,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
 ExitCode Loop::run() {
   const int64_t last = parts_.options.run.steps;
   if (step_ > 0) {
-    metrics_.event(step_, "resume", restored_how_);
+    if (step_ < last) metrics_.event(step_, "resume", restored_how_);  // a run that is over has its last word said
     log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
   }
   if (step_ >= last) {

@@ -1,10 +1,11 @@
 """What a user can get wrong on one machine: command line, configuration, data, sizes of batches. Message and exit code of each."""
 import gzip
 import pathlib
+import resource
 
 import thinwire
 
-USAGE, DATA = 2, 3
+USAGE, DATA, OUT_OF_MEMORY = 2, 3, 8
 MATCHES_NOTHING = "compress.rules=[{match: '*.embed_token.*', codec: bf16}]"
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
@@ -72,6 +73,13 @@ class Configuration(thinwire.Case):
         self.refused(USAGE, "compress.codec", "topkk", "none", "bf16", "powersgd", "did you mean 'topk'", settings=["compress.codec=topkk"])
         self.refused(USAGE, "comm.transport", "tcp", "auto", "loopback", "mpi", "nccl", "grpc", settings=["comm.transport=tcp"])
         self.refused(USAGE, "exchange.schedule", "every_step", "local_steps", settings=["exchange.schedule=sometimes"])
+
+    def test_a_model_that_does_not_fit_into_memory_is_told_in_one_line(self):
+        """A weight of 65,536 x 65,536 floats takes 17 GB."""
+        huge = ["model.d_model=65536", "model.heads=1024"]
+        done = self.refused(OUT_OF_MEMORY, "out of memory", "model.d_model", settings=huge,
+                            preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30)))
+        self.assertEqual(len(done.err.splitlines()), 1, done.err)
 
     def test_a_device_that_is_not_there_is_an_error_that_says_what_is_missing(self):
         if pathlib.Path("/dev/nvidia0").exists():

@@ -313,6 +313,9 @@ class Wrong(Launched):
         self.assert_says(self.thinwire("launch", "-n", 2, code=USAGE), "thinwire train")
         self.assert_says(self.thinwire("launch", "--", "train", code=USAGE), "--ranks")
 
+    def test_without_dashes_it_says_where_to_put_them(self):
+        self.assert_says(self.thinwire("launch", "-n", 2, "train", "-c", "small.yaml", code=USAGE), "put it before train", "-- train")
+
     def test_options_that_contradict_are_refused(self):
         for launcher, words in ((["--nnodes", 2], ["--rendezvous"]), (["--nnodes", 2, "--node-rank", 2, "--rendezvous", "h:1"], ["--node-rank 2"]),
                                 (["--hostfile", "absent"], ["absent"]), (["--rendezvous", "h"], ["HOST:PORT"])):

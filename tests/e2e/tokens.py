@@ -119,6 +119,7 @@ class Preparing(Tokens):
         (self.folder / "tokens").mkdir()
         self.assert_says(self.prepare(code=USAGE), "--out tokens", "exists already")
         self.assert_says(self.thinwire("prepare-data", "--tokenizer", "byte", "--out", "x", code=USAGE), "--preset gcide")
+        self.assert_says(self.thinwire("prepare-data", "words.txt", "--tokenizer", "none", "--out", "x", code=USAGE), "text needs one")
         self.assert_says(self.thinwire("prepare-data", "none.txt", "--tokenizer", "byte", "--out", "x", code=DATA), "none.txt")
         self.assert_says(self.thinwire("prepare-data", "words.txt", "--tokenizer", "a/none.json", "--out", "x", code=DATA), "a/none.json")
 
