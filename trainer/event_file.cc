@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/log.h"
 
 namespace thinwire::trainer {
 
@@ -86,12 +87,6 @@ std::string little_endian(T value) {
   return bytes;
 }
 
-std::string host_name() {
-  char name[256] = "host";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 }  // namespace
 
 std::string event_record(std::string_view event) {
@@ -103,7 +98,7 @@ EventFile::EventFile(const std::filesystem::path& directory, double wall_time_s,
   std::error_code failed;
   std::filesystem::create_directories(directory, failed);
   const auto path =
-      directory / fmt::format("events.out.tfevents.{:010d}.{}.{}.0", static_cast<int64_t>(wall_time_s), host_name(), getpid());
+      directory / fmt::format("events.out.tfevents.{:010d}.{}.{}.0", static_cast<int64_t>(wall_time_s), log::host_name(), getpid());
   file_.open(path, std::ios::binary | std::ios::app);
   if (!file_) throw Error(ExitCode::other, fmt::format("cannot open {} for writing", path.string()));
   Message version = event_at(wall_time_s, 0);

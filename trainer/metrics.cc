@@ -175,7 +175,7 @@ void Metrics::event(int64_t step, const std::string& what, const std::string& de
 }
 
 void Metrics::show_in_tensorboard(const std::string& resolved_yaml) {
-  if (rank_ == 0) board_.emplace(directory_ / "tb", first_step_, resolved_yaml);
+  if (rank_ == 0) board_.emplace(directory_ / "tb", now_s(), first_step_, resolved_yaml);
 }
 
 void Metrics::write(const nlohmann::ordered_json& record) {

@@ -1,6 +1,5 @@
 #include "trainer/tensorboard.h"
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -47,13 +46,11 @@ std::vector<Named> numbers_of(const nlohmann::ordered_json& record) {
   return numbers;
 }
 
-double now_s() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
 }  // namespace
 
-TensorBoard::TensorBoard(const std::filesystem::path& directory, int64_t first_step, const std::string& resolved_yaml)
-    : file_(directory, now_s(), first_step) {
-  file_.text(now_s(), "config.yaml", "```yaml\n" + resolved_yaml + "\n```");
+TensorBoard::TensorBoard(const std::filesystem::path& directory, double wall_time_s, int64_t first_step, const std::string& resolved_yaml)
+    : file_(directory, wall_time_s, first_step) {
+  file_.text(wall_time_s, "config.yaml", "```yaml\n" + resolved_yaml + "\n```");
 }
 
 void TensorBoard::add(const nlohmann::ordered_json& record) {

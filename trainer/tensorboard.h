@@ -12,7 +12,7 @@ namespace thinwire::trainer {
 class TensorBoard {
  public:
   // Error where the file cannot be made. `resolved_yaml` is shown under "text".
-  TensorBoard(const std::filesystem::path& directory, int64_t first_step, const std::string& resolved_yaml);
+  TensorBoard(const std::filesystem::path& directory, double wall_time_s, int64_t first_step, const std::string& resolved_yaml);
 
   // A record of any kind; what is no number of interest is left out. A disk that is full costs the record and a warning.
   void add(const nlohmann::ordered_json& record);
