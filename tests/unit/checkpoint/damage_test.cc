@@ -14,6 +14,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/layout.h"
 #include "support.h"
+#include "tests/support/sanitized.h"
 
 namespace thinwire::checkpoint::testing {
 namespace {
@@ -21,11 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kRandomPlaces = 100;  // reading is twenty times as slow
-#else
-constexpr uint64_t kRandomPlaces = 1000;
-#endif
+constexpr uint64_t kRandomPlaces = test::kSanitized ? 100 : 1000;  // reading is twenty times as slow
 constexpr size_t kElems = 300'000;  // two chunks
 
 // Changes little from seed to seed, as between steps of training.

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "comm/collectives.h"
 #include "tests/support/run_ranks.h"
+#include "tests/support/sanitized.h"
 
 namespace thinwire::comm {
 namespace {
@@ -20,13 +21,7 @@ namespace {
 using testing::HasSubstr;
 
 // Bytes in use on the heap; 0 under sanitizers, which replace it and look for leaks themselves.
-size_t heap_bytes() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return 0;
-#else
-  return mallinfo2().uordblks;
-#endif
-}
+size_t heap_bytes() { return test::kSanitized ? 0 : mallinfo2().uordblks; }
 
 void with_one_rank(const std::function<void(Driver&)>& body) {
   test::run_ranks(1, [&](Transport& transport) {

@@ -6,16 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/exchange/sanitized.h"
+#include "tests/support/sanitized.h"
 #include "tests/unit/exchange/support.h"
 
 namespace thinwire::exchange::testing {
 
-#ifdef THINWIRE_TEST_IS_SANITIZED
-inline constexpr uint64_t kPolicyRounds = 40;
-#else
-inline constexpr uint64_t kPolicyRounds = 200;
-#endif
+inline constexpr uint64_t kPolicyRounds = test::kSanitized ? 40 : 200;
 
 struct Policy {
   std::string name;  // for messages

@@ -6,18 +6,14 @@
 #include <cmath>
 #include <cstdio>
 
-#include "tests/unit/exchange/sanitized.h"
+#include "tests/support/sanitized.h"
 
 namespace thinwire::exchange {
 namespace {
 
 using testing::Quadratic;
 
-#ifdef THINWIRE_TEST_IS_SANITIZED
-constexpr uint64_t kSteps = 4'000;
-#else
-constexpr uint64_t kSteps = 10'000;
-#endif
+constexpr uint64_t kSteps = test::kSanitized ? 4'000 : 10'000;
 constexpr double kDelta = Quadratic::kDelta;
 
 const Quadratic& problem() {

@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 #include "tests/support/run_ranks.h"
-#include "tests/unit/exchange/sanitized.h"
+#include "tests/support/sanitized.h"
 #include "tests/unit/exchange/support.h"
 
 namespace thinwire::exchange {
@@ -13,13 +13,8 @@ namespace {
 
 using namespace testing;
 
-#ifdef THINWIRE_TEST_IS_SANITIZED
-constexpr bool kMemoryIsOurs = false;  // sanitizers keep what was freed, and look for leaks themselves
-constexpr uint64_t kRounds = 500;
-#else
-constexpr bool kMemoryIsOurs = true;
-constexpr uint64_t kRounds = 10'000;
-#endif
+constexpr bool kMemoryIsOurs = !test::kSanitized;  // sanitizers keep what was freed, and look for leaks themselves
+constexpr uint64_t kRounds = test::kSanitized ? 500 : 10'000;
 constexpr uint64_t kWarmUp = kRounds / 10;
 constexpr int kRanks = 8;
 constexpr size_t kPatterns = 8;
