@@ -166,13 +166,13 @@ LaunchEnvironment detect_environment(const ReadVariable& read) {
     open_mpi->meeting = told_by_master(variables, *open_mpi);
     return *open_mpi;
   }
-  const bool speaks_pmi = variables.has("PMI_RANK") || variables.has("PMIX_RANK");
+  const bool speaks_pmix = variables.has("PMIX_RANK");
   if (torchrun) {
     const bool is_step_task = slurm && !variables.has("TORCHELASTIC_RUN_ID") &&
                               !variables.has("THINWIRE_RUN");  // else the step's tasks are torchruns, fewer than the ranks
     if (is_step_task) require_agreement(*torchrun, kTorchrun, *slurm, kSlurm);
     require_local_in_range(*torchrun, kTorchrun);
-    torchrun->has_mpi = is_step_task && speaks_pmi;
+    torchrun->has_mpi = is_step_task && speaks_pmix;
     torchrun->meeting = told_by_master(variables, *torchrun);
     if (!torchrun->meeting && is_step_task) torchrun->meeting = told_by_slurm(variables);
     return *torchrun;
@@ -180,7 +180,7 @@ LaunchEnvironment detect_environment(const ReadVariable& read) {
   if (slurm) {
     slurm->local_world =
         std::min(slurm->world, std::max(slurm->local_world, slurm->local_rank + 1));  // may be the batch job's, not the step's
-    slurm->has_mpi = speaks_pmi;
+    slurm->has_mpi = speaks_pmix;
     slurm->meeting = told_by_master(variables, *slurm);
     if (!slurm->meeting) slurm->meeting = told_by_slurm(variables);
     return *slurm;

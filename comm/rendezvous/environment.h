@@ -22,7 +22,7 @@ struct LaunchEnvironment {
   int local_rank = 0, local_world = 1;
   int node = 0;        // of the ranks' hosts, as far as the launcher counts them
   std::string source;  // "OMPI_COMM_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS": the variable that told the world size; empty: started alone
-  bool has_mpi = false;            // the launcher speaks PMI(x), so that an MPI world can form
+  bool has_mpi = false;            // the launcher speaks PMIx, so that an MPI world can form: Debian's and Ubuntu's Open MPI know no other
   std::optional<Meeting> meeting;  // nothing: the launcher does not say where
   bool started_alone() const { return source.empty(); }
 };

@@ -1,19 +1,13 @@
 """Held against the libraries that everybody else uses: transformers, tokenizers and sentencepiece of PyPI.
 
-Skipped where no Python here has them. The one that has is looked for in THINWIRE_PEERS_PYTHON, and then as what runs this file. Nothing is
-fetched: models and vocabularies are trained here.
+Skipped where no Python here has them (./run peers installs one that has). Nothing is fetched: models and vocabularies are trained here.
 """
 import json
-import os
-import pathlib
 import random
-import subprocess
-import sys
 import unicodedata
 
 import thinwire
 
-MODULES = ("transformers", "tokenizers", "sentencepiece", "torch")
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 LOGITS = """
@@ -61,16 +55,6 @@ print(json.dumps(sentencepiece.SentencePieceProcessor(model_file=sys.argv[1]).en
 """
 
 
-def python_with_peers():
-    for candidate in (os.environ.get("THINWIRE_PEERS_PYTHON"), sys.executable):
-        if candidate and subprocess.run([candidate, "-c", f"import {', '.join(MODULES)}"], capture_output=True, check=False).returncode == 0:
-            return candidate
-    return None
-
-
-PYTHON = python_with_peers()
-
-
 def mixed_unicode(characters):
     """Every kind of assigned character up to U+1FFFF that has been there since Unicode 13, among English and white space."""
     draw = random.Random(2)
@@ -88,17 +72,8 @@ def mixed_unicode(characters):
     return "".join(text)
 
 
-class Peers(thinwire.Case):
-    def setUp(self):
-        if PYTHON is None:
-            self.skipTest(f"no Python here has {', '.join(MODULES)}: name one by THINWIRE_PEERS_PYTHON")
-        super().setUp()
-
-    def peer(self, program, *words):
-        done = subprocess.run([PYTHON, "-c", program, *map(str, words)], cwd=self.folder, capture_output=True, check=False, text=True,
-                              env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
+class Peers(thinwire.PeerCase):
+    modules = ("transformers", "tokenizers", "sentencepiece", "torch")
 
     def encoded_parts(self, tokenizer, file, part="train"):
         """Through prepare-data: the tokens of a split of its bytes."""

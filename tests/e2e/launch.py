@@ -25,9 +25,8 @@ def free_port():
 
 
 def find_torchrun():
-    """Where ./run peers puts it."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "thinwire"
-    return next((str(path) for path in sorted(cache.glob("peers-torch-*/bin/torchrun")) if (path.parents[1] / ".complete").exists()), None)
+    beside = [pathlib.Path(python).parent / "torchrun" for python in thinwire.find_peers() if python]
+    return next((str(path) for path in beside if path.exists()), None)
 
 
 def environment_of(pid):

@@ -275,3 +275,32 @@ class Case(unittest.TestCase):
     def wait_until(self, moment, job):
         if not self.comes(moment, job):
             self.fail(f"the run ended before the moment came:\n{shortened(job.wait().text)}")
+
+
+def find_peers():
+    """The Python that ./run peers installs with others' libraries, or the one that THINWIRE_PEERS_PYTHON names; else what runs this."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "thinwire"
+    installed = [str(path.parent / "bin" / "python") for path in sorted(cache.glob("peers-torch-*/.complete"))]
+    return [os.environ.get("THINWIRE_PEERS_PYTHON"), *installed, sys.executable]
+
+
+class PeerCase(Case):
+    """A test that holds ours against others' libraries; skipped where no Python here has them."""
+
+    modules = ()  # to import
+    python = None
+
+    @classmethod
+    def setUpClass(cls):
+        for candidate in find_peers():
+            if candidate and subprocess.run([candidate, "-c", f"import {', '.join(cls.modules)}"], capture_output=True, check=False).returncode == 0:
+                cls.python = candidate
+                return
+        raise unittest.SkipTest(f"no Python here has {', '.join(cls.modules)}: ./run peers installs one, or name yours by THINWIRE_PEERS_PYTHON")
+
+    def peer(self, script, *words):
+        """What the script, run with these arguments in the test's folder, prints."""
+        done = subprocess.run([self.python, "-c", script, *map(str, words)], cwd=self.folder, capture_output=True, check=False, text=True,
+                              env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout

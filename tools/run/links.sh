@@ -7,7 +7,7 @@ links() {
   build thinwire thinwire_netlab
   if [ "${1:-}" = --peers ]; then
     shift
-    [ -e "$peers_home/.complete" ] || install_peers
+    install_peers
     peers=(--peers "$peers_home/bin/python")
   fi
   python3 -B tools/links --netlab build/tools/netlab/netlab --program build/thinwire "${peers[@]}" "$@"

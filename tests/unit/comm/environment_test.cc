@@ -69,7 +69,7 @@ const Told kTold[] = {
     {"OpenMpiUnderDaemonsOfASlurmStep", kOpenMpi + kSlurmStep, 5, 8, 1, 4, "OMPI_COMM_WORLD_SIZE", true},
     {"SlurmBatchScript", kSlurmBatch, 0, 1, 0, 1, "", false},
     {"SlurmStep", kSlurmStep, 5, 6, 2, 3, "SLURM_NTASKS", false},
-    {"SlurmStepWithPmi2", kSlurmStep + Variables{{"PMI_RANK", "5"}}, 5, 6, 2, 3, "SLURM_NTASKS", true},
+    {"SlurmStepWithPmi2", kSlurmStep + Variables{{"PMI_RANK", "5"}}, 5, 6, 2, 3, "SLURM_NTASKS", false},
     {"SlurmStepWithPmix", kSlurmStep + Variables{{"PMIX_RANK", "5"}}, 5, 6, 2, 3, "SLURM_NTASKS", true},
     {"SlurmStepSmallerThanItsJobsNodes", kSlurmStep + Variables{{"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "1"}, {"SLURM_LOCALID", "1"}}, 1, 2,
      1, 2, "SLURM_NTASKS", false},
