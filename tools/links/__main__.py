@@ -15,15 +15,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from settings import LINKS, MODEL, OFF, SETTINGS, Setting
+from measured import LINKS, MODEL, OFF, SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-STEPS, LOG_EVERY, SKIPPED = 26, 5, 5  # the first steps warm up, the last one ends all rounds
+LOSSES = DOCS / "methods" / "tables"  # of the demo's model under the same settings: links.jsonl and, for PyTorch's hooks, peers.jsonl
+LONG_S = 2  # on the wire: such steps need no many to be averaged
 TOKENS_A_STEP = 1024  # of each rank
 DEADLINE_S = 900  # of one run
+
+
+@dataclass(frozen=True)
+class Length:
+    """Of a run, in steps: the first ones warm up, the last one ends all rounds."""
+    steps: int = 26
+    log_every: int = 5
+    skipped: int = 5
+
+
+def length_of(link, setting):
+    return Length(9, 1, 2) if link.seconds_for(setting.megabytes) > LONG_S else Length()
 
 
 def words_of(options):
@@ -37,9 +51,9 @@ class Lab:
     def can_run(self, setting):
         return not setting.hook or self.peers
 
-    def step_s(self, link, setting, folder):
+    def step_s(self, link, setting, length, folder):
         """Mean seconds of a step of rank 0, after the first and before the last."""
-        return self.peer_step_s(link, setting.hook, folder) if setting.hook else self.own_step_s(link, setting.options, folder)
+        return self.peer_step_s(link, setting.hook, length, folder) if setting.hook else self.own_step_s(link, setting.options, length, folder)
 
     def run(self, link, words):
         """Runs the words as one process on each host."""
@@ -49,19 +63,19 @@ class Lab:
         if done.returncode != 0:
             raise SystemExit(f"[links] {link.label} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
 
-    def peer_step_s(self, link, hook, folder):
+    def peer_step_s(self, link, hook, length, folder):
         out = Path(folder) / "peer.json"
-        self.run(link, [self.peers, "-B", "tools/tables/peer/time_steps.py", "--options", json.dumps(MODEL), "--hook", hook, "--steps", str(STEPS),
-                        "--skipped", str(SKIPPED), "--out", str(out)])
+        self.run(link, [self.peers, "-B", "tools/tables/peer/time_steps.py", "--options", json.dumps(MODEL), "--hook", hook, "--steps", str(length.steps),
+                        "--skipped", str(length.skipped), "--out", str(out)])
         return json.loads(out.read_text(encoding="utf-8"))["step_s"]
 
-    def own_step_s(self, link, options, folder):
-        settings = {**MODEL, **options, "data.global_batch": 4 * link.hosts, "run.steps": STEPS, "run.dir": folder, "run.name": "run",
-                    "run.device": "cpu", "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": LOG_EVERY, "log.layers_every": 0,
+    def own_step_s(self, link, options, length, folder):
+        settings = {**MODEL, **options, "data.global_batch": 4 * link.hosts, "run.steps": length.steps, "run.dir": folder, "run.name": "run",
+                    "run.device": "cpu", "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": length.log_every, "log.layers_every": 0,
                     "comm.timeout": "10m"}
         self.run(link, [self.program, "train", "-c", "configs/quickstart.yaml", "--overwrite", *words_of(settings)])
         records = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        steady = [r["step_s"] for r in records if r["kind"] == "train" and SKIPPED < r["step"] < STEPS]
+        steady = [r["step_s"] for r in records if r["kind"] == "train" and length.skipped < r["step"] < length.steps]
         return statistics.fmean(steady)
 
 
@@ -82,9 +96,9 @@ def pairs_of(lines, link, setting):
 
 def measure(lab, link, setting, turn):
     with tempfile.TemporaryDirectory() as folder:
-        off = Setting("off", hook="off") if setting.hook else Setting("off", OFF)
+        off = Setting("off", 0, hook="off") if setting.hook else Setting("off", 0, OFF)
         first, second = (off, setting) if turn % 2 else (setting, off)
-        seconds = [lab.step_s(link, one, folder) for one in (first, second)]
+        seconds = [lab.step_s(link, one, length_of(link, setting), folder) for one in (first, second)]
     on_s, off_s = reversed(seconds) if turn % 2 else seconds
     return {"link": link.label, "setting": setting.label, "on_s": round(on_s, 5), "off_s": round(off_s, 5)}
 
@@ -114,12 +128,19 @@ def summary(pairs):
     return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {tokens:,.0f} | {len(pairs)}"
 
 
+def loss_of(setting):
+    """val_bpb of the first seed at the best learning rate that was tried."""
+    path, label = (LOSSES / "peers.jsonl", setting.loss_of) if setting.hook else (LOSSES / "links.jsonl", setting.label)
+    found = [line["value"] for line in load(path) if line["label"].startswith(f"{label}, lr ") and line["seed"] == 1 and line["status"] == "done"]
+    return f"{min(found):.3f}" if found else "not yet"
+
+
 def write_page(lines):
-    rows = ["| link | setting | speed kept, median | range | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|"]
+    rows = ["| link | setting | val_bpb | speed kept, median | range | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|---|"]
     for link, setting in sorted(cells(None), key=lambda cell: LINKS.index(cell[0])):
         pairs = pairs_of(lines, link, setting)
         if pairs:
-            rows.append(f"| {link.label} | {setting.label} | {summary(pairs)} |")
+            rows.append(f"| {link.label} | {setting.label} | {loss_of(setting)} | {summary(pairs)} |")
     page = DOCS / "links.md"
     head = page.read_text(encoding="utf-8").split("\n| link |")[0].rstrip() if page.exists() else "# Slow links"
     page.write_text(head + "\n\n" + "\n".join(rows) + "\n", encoding="utf-8")

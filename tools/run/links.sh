@@ -1,4 +1,4 @@
-# Speed over emulated links: docs/links.md. What is run: tools/links/settings.py.
+# Speed over emulated links: docs/links.md. What is run: tools/links/measured.py.
 # shellcheck shell=bash
 
 # links [--peers] [ARGUMENT...]: arguments go to tools/links; --peers, which comes first: PyTorch too, installed beside LibTorch.

@@ -1,8 +1,14 @@
 """The tables: which settings, on which task."""
+import sys
+from pathlib import Path
+
 from lgreco import LgrecoTable, Section
 from settings import Setting, SettingsTable
 from tasks import (BF16, GRADIENT, LLAMA_DEMO, LLAMA_SMALL, RESNET, SIGN, UNCOMPRESSED, feedback, powersgd, quantize, randomk, sparseloco, topk,
                    update)
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "links"))
+from measured import SETTINGS as MEASURED_OVER_LINKS
 
 RATES = ("4e-3", "2e-3")  # the likeliest first
 TARGETS = ((0.03, 25), (0.1, 150), (0.2, 1000))
@@ -98,4 +104,6 @@ TABLES = {table.name: table for table in (
     SettingsTable("policies-small", "Codecs and error feedback: a Llama of 0.66 M parameters", LLAMA_SMALL, _tiers(), RATES, TARGETS, PEERS_SMALL),
     SettingsTable("frontier", "The demo's model: val_bpb against bytes", LLAMA_DEMO, _tiers(), RATES[::-1], TARGETS, PEERS),
 )}
+TABLES["links"] = SettingsTable("links", "What docs/links.md measures the speed of: val_bpb of the demo's model", LLAMA_DEMO,
+                                [[Setting(one.label, one.options) for one in MEASURED_OVER_LINKS if not one.hook]], RATES[1:], (), PEERS)
 PEER_TABLES = {table.name: table for table in (PEERS_SMALL, PEERS)}

@@ -1,0 +1,56 @@
+"""What is measured over emulated links: how ranks exchange, and over what."""
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Link:
+    rate: str  # of each host, as netlab takes it; empty: as fast as the machine
+    hosts: int = 2
+
+    @property
+    def label(self):
+        return f"{self.hosts} hosts, {self.rate or 'unshaped'}"
+
+    def seconds_for(self, megabytes):
+        """What they take on the wire at least."""
+        units = {"Mbit": 1, "Gbit": 1000}
+        return 8 * megabytes / (int(self.rate[:-4]) * units[self.rate[-4:]]) if self.rate else 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    label: str
+    megabytes: float  # a rank of two sends in a step, about
+    options: dict = field(hash=False, default_factory=dict)
+    hook: str = ""  # of PyTorch's DistributedDataParallel, which is then what is measured
+    loss_of: str = ""  # the setting of the table "peers" that trains by that hook
+
+
+# 10 M parameters, 1,024 tokens a rank and step.
+MODEL = {"model.d_model": 320, "model.layers": 8, "model.heads": 5, "model.context": 256, "data.source": "gcide", "data.micro_batch": 4}
+
+# Thinwire's exchange switched off: the same program, model and batches; its one round comes with the last step, which is not measured.
+OFF = {"exchange.schedule": "local_steps", "exchange.every": 1_000_000, "compress.codec": "sign"}
+
+
+def _updates(every, delay, fragments, compress):
+    options = {"exchange.schedule": "local_steps", "exchange.every": every, "exchange.delay": delay, "exchange.fragments": fragments}
+    return {**options, **compress}
+
+
+_FOUR_BITS = {"compress.codec": "quantize", "compress.quantize.bits": 4, "compress.error_feedback.name": "ef14"}
+_SIGN = {"compress.codec": "sign", "compress.error_feedback.name": "ef14", "compress.error_feedback.decay": "95%"}
+SETTINGS = [
+    Setting("uncompressed gradients", 40, {"exchange.schedule": "every_step", "compress.codec": "none"}),
+    Setting("4-bit gradients", 5, {"exchange.schedule": "every_step", **_FOUR_BITS}),
+    Setting("4-bit updates of 2, waiting", 2.5, _updates(2, 0, 1, _FOUR_BITS)),
+    Setting("4-bit updates of 2, delay 1", 2.5, _updates(2, 1, 1, _FOUR_BITS)),
+    Setting("sign of updates of 5, waiting", 0.3, _updates(5, 0, 1, _SIGN)),
+    Setting("sign of updates of 5, delay 5", 0.3, _updates(5, 5, 1, _SIGN)),
+    Setting("sign of updates of 5, 5 fragments, delay 2", 0.3, _updates(5, 2, 5, _SIGN)),
+    Setting("PyTorch DDP, plain", 40, hook="none", loss_of="PyTorch DDP, no hook"),
+    Setting("PyTorch DDP, bf16 hook", 20, hook="bf16", loss_of="PyTorch bf16 hook"),
+    Setting("PyTorch DDP, PowerSGD rank 4", 1, hook="powersgd", loss_of="PyTorch PowerSGD rank 4 from step 2"),
+]
+
+LINKS = [Link("10Mbit"), Link("50Mbit"), Link("200Mbit"), Link("1Gbit"), Link(""), Link("50Mbit", 4), Link("200Mbit", 4)]
