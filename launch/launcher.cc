@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -195,6 +196,7 @@ std::vector<Seat> remote_seats(const LaunchOptions& options, const Work& work) {
 // What has been asked of us while ranks run.
 struct Course {
   Signals& signals;
+  double grace_s;
   bool has_lifeline;
   int stop_signal = 0;  // the first that was handed on
 };
@@ -203,7 +205,10 @@ struct Course {
 void hand_on(Ranks& ranks, Course& course) {
   const auto pass = [&](int number) {
     ranks.signal(number);
-    if (course.stop_signal == 0) course.stop_signal = number;
+    if (course.stop_signal != 0) return;
+    course.stop_signal = number;
+    say("SIG{}: the ranks save and stop, within {:g} s{}", sigabbrev_np(number), course.grace_s,
+        number == SIGINT ? "; Ctrl+C again ends them at once" : "");
   };
   while (const int number = course.signals.take()) pass(number == SIGHUP ? SIGTERM : number);
   pollfd lifeline = {STDIN_FILENO, POLLIN, 0};
@@ -232,7 +237,7 @@ void report(const Ranks& ranks, const End& first) {
 }
 
 // Until all have ended. The failure that came first, if there was one.
-std::optional<End> attend(Ranks& ranks, Course& course, double grace_s, const std::function<void()>& look) {
+std::optional<End> attend(Ranks& ranks, Course& course, const std::function<void()>& look) {
   std::optional<Stopwatch> since_stop, since_failure, since_end;
   std::optional<End> first;
   std::vector<int> wakes = {course.signals.fd()};
@@ -250,7 +255,7 @@ std::optional<End> attend(Ranks& ranks, Course& course, double grace_s, const st
       ranks.signal(SIGTERM);
       since_end.emplace();
     }
-    const bool is_over = (since_stop && since_stop->seconds() > grace_s) || (since_end && since_end->seconds() > grace_s);
+    const bool is_over = (since_stop && since_stop->seconds() > course.grace_s) || (since_end && since_end->seconds() > course.grace_s);
     if (is_over) ranks.signal(SIGKILL);
   }
   look();
@@ -298,7 +303,7 @@ int launch(const LaunchOptions& options, const Work& work) {
   const bool is_remote = !options.hostfile.empty();
   const Scratch scratch;
   Signals signals;
-  Course course{signals, options.has_lifeline};
+  Course course{signals, options.grace_s, options.has_lifeline};
   const LocalSeats local(options, work, scratch.path());
   fs::path run_directory;
   for (int start = 0;; ++start) {
@@ -314,7 +319,7 @@ int launch(const LaunchOptions& options, const Work& work) {
       ranks.open_files(run_directory / "logs");
       has_files = true;
     };
-    const auto first = attend(ranks, course, options.grace_s, look);
+    const auto first = attend(ranks, course, look);
     const int code = code_of(first, course.stop_signal);
     if (code == 0 || course.stop_signal != 0 || is_remote || start == options.restarts || !may_be_restarted(code)) return code;
     say("starting all ranks again ({} of {}){}", start + 1, options.restarts,

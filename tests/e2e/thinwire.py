@@ -104,6 +104,10 @@ class Job:
         """Pids of the processes that train, in the order in which they were started."""
         return sorted(pid for pid, name in self.members().items() if name == program.name[:15])
 
+    def said(self):
+        """What it has printed so far."""
+        return self._read(self._out) + self._read(self._err)
+
     def ended(self):
         return self._process.poll() is not None
 
@@ -129,8 +133,7 @@ class Job:
         try:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            said = self._read(self._out) + self._read(self._err)
-            raise AssertionError(f"still running after {timeout_s} s: {' '.join(self.command)}\n{shortened(said)}") from None
+            raise AssertionError(f"still running after {timeout_s} s: {' '.join(self.command)}\n{shortened(self.said())}") from None
         return Done(code, self._read(self._out), self._read(self._err), time.monotonic() - self._began)
 
     @staticmethod
