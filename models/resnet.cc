@@ -13,8 +13,9 @@ at::Tensor Convolution::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor BasicBlock::operator()(const at::Tensor& x) const {
-  const auto shortcut = downsample ? downsample->gn(downsample->conv(x)) : x;
-  return at::relu(gn2(conv2(at::relu(gn1(conv1(x))))) + shortcut);
+  const auto residual = gn2(conv2(at::relu(gn1(conv1(x)))));
+  // After the longer branch, as its parameters come after: backward goes the other way, and exchanges gradients in that order.
+  return at::relu(residual + (downsample ? downsample->gn(downsample->conv(x)) : x));
 }
 
 ResNet::ResNet(const ModelOptions& options, int64_t num_classes, uint64_t seed)
