@@ -38,11 +38,13 @@ def _updates(every, delay, fragments, compress):
     return {**options, **compress}
 
 
+_TWO_BITS = {"compress.codec": "quantize", "compress.quantize.bits": 2, "compress.error_feedback.name": "ef14"}
 _FOUR_BITS = {"compress.codec": "quantize", "compress.quantize.bits": 4, "compress.error_feedback.name": "ef14"}
 _SIGN = {"compress.codec": "sign", "compress.error_feedback.name": "ef14", "compress.error_feedback.decay": "95%"}
 SETTINGS = [
     Setting("uncompressed gradients", 40, {"exchange.schedule": "every_step", "compress.codec": "none"}),
     Setting("4-bit gradients", 5, {"exchange.schedule": "every_step", **_FOUR_BITS}),
+    Setting("2-bit gradients", 2.5, {"exchange.schedule": "every_step", **_TWO_BITS}),
     Setting("4-bit updates of 2, waiting", 2.5, _updates(2, 0, 1, _FOUR_BITS)),
     Setting("4-bit updates of 2, delay 1", 2.5, _updates(2, 1, 1, _FOUR_BITS)),
     Setting("sign of updates of 5, waiting", 0.3, _updates(5, 0, 1, _SIGN)),
