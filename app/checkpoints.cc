@@ -5,8 +5,10 @@
 #include <filesystem>
 
 #include "app/build_info.h"
+#include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
+#include "base/listing.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/rewrite.h"
@@ -26,7 +28,7 @@ struct Place {
 
 Place find(const std::string& given) {
   const fs::path path = fs::path(given).has_filename() ? fs::path(given) : fs::path(given).parent_path();
-  if (!fs::is_directory(path)) throw CheckpointError(fmt::format("{}: there is no such directory", given));
+  if (!fs::is_directory(path)) throw CheckpointError(fmt::format("{}: there is no such directory; {}", given, what_is_there(path)));
   if (path.filename().string().starts_with("step-")) return {path.parent_path(), path};
   if (fs::is_directory(path / "checkpoints")) return {path / "checkpoints", std::nullopt};
   return {path, std::nullopt};
@@ -40,14 +42,19 @@ std::vector<fs::path> chosen(const std::string& given) {
   for (const auto& entry : fs::directory_iterator(place.checkpoints)) {
     if (entry.is_directory() && entry.path().filename().string().starts_with("step-")) paths.push_back(entry.path());
   }
-  if (paths.empty()) throw CheckpointError(fmt::format("{}: there is no checkpoint in it (one is a folder named step-N)", given));
+  if (paths.empty()) {
+    throw CheckpointError(
+        fmt::format("{}: there is no checkpoint in it (one is a folder named step-N); {}", given, contents_of(place.checkpoints)));
+  }
   std::sort(paths.begin(), paths.end());
   return paths;
 }
 
 int list(const std::string& given) {
   const auto entries = checkpoint::list(find(given).checkpoints);
-  if (entries.empty()) throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it", given));
+  if (entries.empty()) {
+    throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it; {}", given, contents_of(find(given).checkpoints)));
+  }
   for (const auto& entry : entries) {
     fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
                entry.world == 1 ? "" : "s", entry.created, entry.path.string(),
@@ -73,7 +80,7 @@ int verify(const std::string& given) {
 }
 
 int diff(const std::string& a, const std::string& b) {
-  const auto difference = checkpoint::diff(chosen(a).back(), chosen(b).back());
+  const auto difference = checkpoint::diff(chosen(a).back(), chosen(b).back(), trainer::is_count);
   std::fputs(difference.text.c_str(), stdout);
   return difference.are_equal ? 0 : static_cast<int>(ExitCode::other);
 }
@@ -148,8 +155,8 @@ void add_making(CLI::App& verb, Action& action, const char* name, const char* he
       ->expected(1, several ? 10000 : 1);
   sub->add_option("--to", making->to, "directory; TO/checkpoints/step-N is made, which must not be there")->required();
   sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw or near_exact, as checkpoint.mode")
-      ->check(CLI::IsMember({"exact", "raw", "near_exact"}));
-  sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4")->check(CLI::IsMember({"8", "4"}));
+      ->check(one_of({"exact", "raw", "near_exact"}));
+  sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4")->check(one_of({"8", "4"}));
   sub->add_option("--threads", making->threads, "that code and decode")->check(CLI::Range(1, 256));
   sub->add_flag("--lossy", making->lossy, "near_exact may lose what its tolerances say");
   if (several) sub->add_option("--last", making->last, "the newest so many of one run directory")->check(CLI::Range(2, 10000));

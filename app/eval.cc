@@ -4,8 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
+#include "base/stopwatch.h"
 #include "base/text.h"
 #include "config/load.h"
 #include "data/corpus.h"
@@ -48,8 +50,30 @@ Data from_run(const trainer::Source& source, const std::string& split) {
   config::load(root, {},
                config::as_sets(source.run_config, [](const std::string& key) { return key.starts_with("data.") || key == "run.seed"; }));
   data::Corpus corpus = data::load_corpus(options.data, static_cast<uint64_t>(options.run.seed), source.model.context, source.model.vocab);
+  if (split == "test" && corpus.test.size() == 0) {
+    throw DataError(
+        fmt::format("{} has no test split: its tokens are in files, and data.test_files names none for it", source.description));
+  }
   data::Tokens& tokens = split == "train" ? corpus.train : split == "test" ? corpus.test : corpus.validation;
   return {std::move(tokens), fmt::format("{} split of {}", split, corpus.description)};
+}
+
+// Once it takes long, to standard error: the line, or the JSON, stays alone on standard output.
+std::function<void(int64_t, int64_t)> tell_progress() {
+  constexpr double kPatience_s = 10;
+  auto watch = std::make_shared<Stopwatch>();
+  return [watch](int64_t done, int64_t all) {
+    if (watch->seconds() < kPatience_s || done == all) return;
+    fmt::print(stderr, "{} of {} tokens scored\n", with_thousands(done), with_thousands(all));
+    *watch = Stopwatch();
+  };
+}
+
+// How the text was cut, as that is part of what the figures mean.
+std::string windows_of(const trainer::TextScore& score, int64_t context) {
+  if (score.windows == 1) return fmt::format("in one window of {}", score.last_window);
+  return fmt::format("in {} windows of {}{}", with_thousands(score.windows), context,
+                     score.last_window == context ? "" : fmt::format(", the last of {}", score.last_window));
 }
 
 int run_eval(const EvalArguments& arguments) {
@@ -61,19 +85,17 @@ int run_eval(const EvalArguments& arguments) {
   const Data data = arguments.text.empty() ? from_run(source, arguments.split) : from_files(source, arguments.text);
   if (data.tokens.size() < 2)
     throw DataError(fmt::format("{}: {} tokens; there is nothing to predict", data.description, data.tokens.size()));
-  const auto score = trainer::score_tokens(*loaded.model, data.tokens, source.tokenizer.get(),
-                                           arguments.context > 0 ? arguments.context : source.model.context, arguments.batch);
-  nlohmann::ordered_json record = {{"model", source.description},
-                                   {"data", data.description},
-                                   {"tokens", score.tokens},
-                                   {"loss", score.loss()},
+  const int64_t context = arguments.context > 0 ? arguments.context : source.model.context;
+  const auto score = trainer::score_tokens(*loaded.model, data.tokens, source.tokenizer.get(), context, arguments.batch, tell_progress());
+  nlohmann::ordered_json record = {{"model", source.description},     {"data", data.description}, {"tokens", score.tokens},
+                                   {"windows", score.windows},        {"context", context},       {"loss", score.loss()},
                                    {"perplexity", score.perplexity()}};
   if (score.bytes > 0) record.update({{"bytes", score.bytes}, {"bits_per_byte", score.bits_per_byte()}});
   if (arguments.json) {
     fmt::print("{}\n", record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}: {} tokens of {}  loss {:.4f}  perplexity {:.4f}{}\n", source.description, with_thousands(score.tokens),
-               data.description, score.loss(), score.perplexity(),
+    fmt::print("{}: {} tokens of {} {}  loss {:.4f}  perplexity {:.4f}{}\n", source.description, with_thousands(score.tokens),
+               data.description, windows_of(score, context), score.loss(), score.perplexity(),
                score.bytes > 0 ? fmt::format("  bits_per_byte {:.4f}", score.bits_per_byte()) : "");
   }
   return 0;
@@ -87,7 +109,7 @@ void add_eval(CLI::App& app, Action& action) {
   verb->add_option("model", a->model, "run directory, checkpoint step-N, or folder in Hugging Face's layout")->required();
   verb->add_option("--text", a->text, "files of text, or globs, .gz too; without: what the run was configured to validate on")
       ->type_name("FILE");
-  verb->add_option("--split", a->split, "of the run's own data")->check(CLI::IsMember({"train", "test", "validation"}));
+  verb->add_option("--split", a->split, "of the run's own data")->check(one_of({"train", "test", "validation"}));
   verb->add_option("--context", a->context, "tokens per window; 0: as many as the model was made for")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   verb->add_option("--batch", a->batch, "windows at a time")->check(CLI::Range(int64_t{1}, int64_t{65536}));

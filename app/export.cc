@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
+#include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -34,13 +35,22 @@ int run_export(const ExportArguments& arguments) {
   return 0;
 }
 
+// What data.tokenizer has to say for the tokens to be this model's: a run keeps its own, unless they are bytes.
+std::string tokenizer_for(const trainer::Source& source, const std::string& folder) {
+  if (!source.tokenizer) return "byte";
+  if (source.run_config.empty()) return folder;
+  const fs::path step = fs::absolute(source.description).lexically_normal();
+  const fs::path kept = trainer::tokenizer_folder(step.parent_path().parent_path());
+  return fs::exists(kept) ? kept.string() : source.run_config.at("data.tokenizer");
+}
+
 // Everything is checked that a training would be refused for: shapes and types of all tensors.
 int run_import(const std::string& folder) {
   const trainer::Pretrained loaded = trainer::load_pretrained(folder);
   trainer::Options options;
   options.model = loaded.source.model;
-  options.model.init = folder;
-  options.data.tokenizer = loaded.source.tokenizer ? folder : "byte";
+  options.model.init = fs::absolute(folder).lexically_normal().string();  // what is printed may be used from anywhere
+  options.data.tokenizer = tokenizer_for(loaded.source, options.model.init);
   trainer::Options plain;
   auto root = config::describe_root(options), defaults = config::describe_root(plain);
   const auto before = config::flatten(defaults);
@@ -66,8 +76,8 @@ void add_export(CLI::App& app, Action& action) {
   auto a = std::make_shared<ExportArguments>();
   verb->add_option("model", a->model, "run directory, checkpoint step-N, or folder in Hugging Face's layout")->required();
   verb->add_option("--out", a->out, "folder that is made")->required()->type_name("DIR");
-  verb->add_option("--format", a->format, "hf: config.json, safetensors and the tokenizer's files")->check(CLI::IsMember({"hf"}));
-  verb->add_option("--dtype", a->dtype, "of the tensors")->check(CLI::IsMember({"fp32", "bf16"}));
+  verb->add_option("--format", a->format, "hf: config.json, safetensors and the tokenizer's files")->check(one_of({"hf"}));
+  verb->add_option("--dtype", a->dtype, "of the tensors")->check(one_of({"fp32", "bf16"}));
   verb->add_option("--shard-size", a->shard_gigabytes, "gigabytes of tensors per file, at most")
       ->check(CLI::Range(1e-6, 1e6))
       ->type_name("GB");

@@ -59,14 +59,11 @@ int run_launch(const launch::LaunchOptions& options, const std::vector<std::stri
   comm::LaunchEnvironment env;
   env.world = launch::world_of(options);
   env.source = "launch -n";
-  try {
-    const std::string transport = check_train({words.begin() + 1, words.end()}, env);
-    if (transport == "mpi")
-      throw ConfigError(
-          "comm.transport is mpi, which mpirun starts: mpirun -n N --bind-to none thinwire train ...; thinwire launch joins ranks by grpc");
-  } catch (const CLI::ParseError& e) {
-    throw ConfigError(fmt::format("train: {}", e.what()));
-  }
+  const std::string transport = check_train({words.begin() + 1, words.end()}, env);
+  if (transport.empty()) return 0;
+  if (transport == "mpi")
+    throw ConfigError(
+        "comm.transport is mpi, which mpirun starts: mpirun -n N --bind-to none thinwire train ...; thinwire launch joins ranks by grpc");
   return launch::launch(options,
                         {this_program(), words, [words](const std::filesystem::path& directory) { return resumed(words, directory); }});
 }

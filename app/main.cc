@@ -1,8 +1,10 @@
 // thinwire: trains models on machines joined by thin wires.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
+#include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -26,16 +28,12 @@ int run(int argc, char** argv) {
       "7 non-finite values, 8 out of memory, 75 stopped by a signal after a good checkpoint.",
       "thinwire");
   app.require_subcommand(1);
+  app.set_version_flag("--version", app::version_text);
   app.option_defaults()->always_capture_default();
   app::Action action;
   app::add_verbs(app, argc, argv, action);
-  try {
-    app.parse(app::own_arguments(argc, argv), argv);
-  } catch (const CLI::ParseError& e) {
-    const int status = app.exit(e);  // prints help, or what is wrong
-    return status == 0 ? 0 : static_cast<int>(ExitCode::usage);
-  }
-  return action();
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + app::own_arguments(argc, argv));
+  return app::parse(app, words) ? action() : 0;
 }
 
 // LibTorch tells of memory that it did not get, on the host or on a GPU, by its general error.

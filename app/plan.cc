@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -7,6 +9,7 @@
 #include "app/configuration.h"
 #include "app/verbs.h"
 #include "base/error.h"
+#include "base/listing.h"
 #include "config/load.h"
 #include "exchange/plan.h"
 #include "trainer/options.h"
@@ -52,7 +55,8 @@ int show_plan(PlanArguments arguments) {
       return 0;
     }
     const fs::path config = fs::path(arguments.run) / "config.yaml";
-    if (!fs::exists(config)) throw ConfigError(arguments.run + " is no run directory: it has no config.yaml");
+    if (!fs::exists(config))
+      throw ConfigError(fmt::format("{} is no run directory: it has no config.yaml; {}", arguments.run, what_is_there(config)));
     std::puts("This run has made no plan; as configured:");
     arguments.config.files.push_back(config.string());
   }

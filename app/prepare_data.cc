@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
+#include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -26,13 +27,15 @@ struct PrepareArguments {
 // The section that trains on what was written.
 std::string data_section(const fs::path& out, const std::string& tokenizer) {
   const auto path = [&](const char* name) { return config::yaml_scalar((out / name).string()); };
-  return fmt::format("# thinwire train -c {} -c YOURS\ndata:\n  source: tokens\n  files: [{}]\n  validation_files: [{}]\n  tokenizer: {}\n",
-                     (out / "data.yaml").string(), path("train.bin"), path("validation.bin"), tokenizer);
+  return fmt::format(
+      "# thinwire train -c {} -c YOURS\n# Paths are absolute, so that it can be used from anywhere: change them when the folder moves.\n"
+      "data:\n  source: tokens\n  files: [{}]\n  validation_files: [{}]\n  test_files: [{}]\n  tokenizer: {}\n",
+      (out / "data.yaml").string(), path("train.bin"), path("validation.bin"), path("test.bin"), tokenizer);
 }
 
 int run_prepare(const PrepareArguments& arguments) {
   if (arguments.files.empty() == arguments.preset.empty()) throw ConfigError("name either files of text or --preset gcide");
-  const fs::path out = arguments.out;
+  const fs::path out = fs::absolute(arguments.out).lexically_normal();
   if (fs::exists(out)) throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", arguments.out));
   data::DataOptions options;
   options.source = arguments.preset.empty() ? "text" : arguments.preset;
@@ -62,7 +65,7 @@ void add_prepare_data(CLI::App& app, Action& action) {
   auto* verb = app.add_subcommand("prepare-data", "Turns text into files of tokens once, for data.source tokens");
   auto a = std::make_shared<PrepareArguments>();
   verb->add_option("files", a->files, "files of text, or globs, .gz too");
-  verb->add_option("--preset", a->preset, "gcide: the dictionary of the Debian package dict-gcide")->check(CLI::IsMember({"gcide"}));
+  verb->add_option("--preset", a->preset, "gcide: the dictionary of the Debian package dict-gcide")->check(one_of({"gcide"}));
   verb->add_option("--tokenizer", a->tokenizer, "byte, or a path, as data.tokenizer")->required();
   verb->add_option("--out", a->out, "folder that is made: train.bin, test.bin, validation.bin, tokenizer/, data.yaml")
       ->required()

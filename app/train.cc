@@ -2,13 +2,13 @@
 #include <sched.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <mutex>
 #include <thread>
 
 #include "app/build_info.h"
+#include "app/command_line.h"
 #include "app/configuration.h"
 #include "app/train.h"
 #include "app/verbs.h"
@@ -88,7 +88,11 @@ void warn_when_bound_to_one_core() {
   log::warn("this rank is bound to one of {} cores, which its communication thread has to share; start mpirun with --bind-to none", cores);
 }
 
+// Signals ask for a checkpoint from when there is something to save. While ranks still look for one another they end the process, which
+// else would go on waiting for whom a launcher has already seen fail.
+
 ExitCode train_as_threads(const trainer::Options& options, const trainer::RunRequest& request) {
+  trainer::install_stop_handlers();
   const int world = static_cast<int>(options.parallel.dp.value_or(1));
   const auto hub = comm::make_loopback_hub(world);
   std::mutex mutex;
@@ -120,6 +124,7 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
     check_world(options, env, session.world_size());
     const auto mpi = comm::make_mpi_transport();
     const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.timeout_s) : nullptr;
+    trainer::install_stop_handlers();
     return trainer::train(options, nccl ? *nccl : *mpi, request);
   } catch (const Error& e) {
     log::error("{}", e.what());
@@ -136,6 +141,7 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
 ExitCode train_over_grpc(const trainer::Options& options, const comm::LaunchEnvironment& env, const trainer::RunRequest& request) {
   const auto grpc = comm::make_grpc_transport(env, options.comm.grpc);
   const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*grpc, env, options.comm.timeout_s) : nullptr;
+  trainer::install_stop_handlers();
   return trainer::train(options, nccl ? *nccl : *grpc, request);
 }
 
@@ -185,7 +191,6 @@ int run_train(const TrainArguments& arguments) {
   request.argv = arguments.argv;
   request.version = kVersion;
   request.build = build_description();
-  trainer::install_stop_handlers();
   warn_when_bound_to_one_core();
   request.on_directory = [](const std::filesystem::path& directory) {  // for our launcher, which keeps files there too
     if (const auto note = comm::environment_variable("THINWIRE_RUN_NOTE"))
@@ -212,10 +217,8 @@ std::string check_train(std::vector<std::string> words, const comm::LaunchEnviro
   verb.option_defaults()->always_capture_default();
   TrainArguments arguments;
   add_options(verb, arguments);
-  std::reverse(words.begin(), words.end());  // as CLI11 wants them
-  verb.parse(words);
-  const auto checked = load(arguments, env);
-  return checked->transport;
+  if (!parse(verb, std::move(words))) return "";
+  return load(arguments, env)->transport;
 }
 
 }  // namespace thinwire::app

@@ -7,8 +7,8 @@
 
 namespace thinwire::app {
 
-// Refuses what every rank would refuse: words behind `train` that do not parse (CLI::ParseError), a configuration that is wrong, a world
-// that does not fit (ConfigError). Touches nothing. Returns the transport that ranks would use.
+// Refuses what every rank would refuse: words behind `train` that do not parse, a configuration that is wrong, a world that does not fit
+// (ConfigError). Touches nothing. Returns the transport that ranks would use; empty when help was asked for, and printed.
 std::string check_train(std::vector<std::string> words, const comm::LaunchEnvironment& env);
 
 }  // namespace thinwire::app

@@ -1,26 +1,15 @@
 #include "app/verbs.h"
 
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <string_view>
 
 #include "base/error.h"
-#include "base/text.h"
 
 namespace thinwire::app {
 
 namespace {
-// CLI11 would only say that a verb is missing.
-void refuse_unknown_verb(const CLI::App& app, const char* given) {
-  std::vector<std::string> verbs;
-  for (const auto* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
-  if (given[0] == '-' || std::find(verbs.begin(), verbs.end(), given) != verbs.end()) return;
-  throw ConfigError(fmt::format("unknown verb '{}'{}; the verbs are {}", given, did_you_mean(given, verbs), join(verbs, ", ")));
-}
-
-// As torchrun takes it. CLI11 would only say that it did not expect train's options.
+// As torchrun takes it. Else it would be said of train's options that launch has none of them.
 void refuse_launch_without_dashes(int argc, char** argv) {
   const auto is = [&](std::string_view word) { return std::find(argv, argv + argc, word) != argv + argc; };
   if (std::string_view(argv[1]) != "launch" || is("--") || !is("train")) return;
@@ -41,10 +30,7 @@ void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
   add_plan(app, action);
   add_report(app, action);
   add_version(app, action);
-  if (argc > 1) {
-    refuse_unknown_verb(app, argv[1]);
-    refuse_launch_without_dashes(argc, argv);
-  }
+  if (argc > 1) refuse_launch_without_dashes(argc, argv);
 }
 
 int own_arguments(int argc, char** argv) {

@@ -13,7 +13,7 @@ namespace thinwire::app {
 
 using Action = std::function<int()>;  // set by the verb that was chosen
 
-void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of these; ConfigError where argv[1] names none
+void add_verbs(CLI::App& app, int argc, char** argv, Action& action);  // all of these
 
 // How many of the arguments are for us to parse: those of launch end at --, behind which stands what it starts.
 int own_arguments(int argc, char** argv);
@@ -32,5 +32,6 @@ void add_report(CLI::App& app, Action& action);
 void add_version(CLI::App& app, Action& action);
 
 std::string build_description();  // one line
+std::string version_text();       // what `thinwire version` and --version say
 
 }  // namespace thinwire::app

@@ -10,13 +10,16 @@ std::string build_description() {
   return fmt::format("commit {}, {}, {}, LibTorch {}, {}", kCommit, kBuildType, kCompiler, kTorchVersion, kMpiVersion);
 }
 
+std::string version_text() {
+  return fmt::format(
+      "thinwire   {}\ncommit     {}\nbuild      {}\ncompiler   {}\nLibTorch   {}\nMPI        {}\ntransports loopback, mpi, grpc, nccl",
+      kVersion, kCommit, kBuildType, kCompiler, kTorchVersion, kMpiVersion);
+}
+
 void add_version(CLI::App& app, Action& action) {
   app.add_subcommand("version", "What this program is and was built with")->callback([&action] {
     action = [] {
-      fmt::print(
-          "thinwire   {}\ncommit     {}\nbuild      {}\ncompiler   {}\nLibTorch   {}\nMPI        {}\ntransports loopback, mpi, grpc, "
-          "nccl\n",
-          kVersion, kCommit, kBuildType, kCompiler, kTorchVersion, kMpiVersion);
+      fmt::print("{}\n", version_text());
       return 0;
     };
   });

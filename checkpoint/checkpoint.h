@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/files.h"
@@ -25,8 +26,9 @@
 namespace thinwire::checkpoint {
 
 struct CheckpointOptions {
-  int64_t every = 100;  // steps; 0: only when stopped by a signal and at the end
-  int64_t keep = 3;     // committed checkpoints that stay on disk; 0: all
+  int64_t every = 100;     // steps; 0: only when stopped by a signal and at the end
+  int64_t keep = 3;        // newest committed checkpoints that stay on disk; 0: all
+  int64_t keep_every = 0;  // those of these steps stay besides; 0: none
   // exact: tensors are coded where that makes them smaller, and every byte comes back; near_exact: but optimiser moments and residuals,
   // which come back within a tolerance; raw: as they are
   std::string mode = "exact";
@@ -130,6 +132,8 @@ struct Difference {
   std::string text;       // a line for each number and tensor that differs, and a summary
 };
 // Tensors are compared within files of the same name. CheckpointError when one is damaged.
-Difference diff(const std::filesystem::path& a, const std::filesystem::path& b);
+// `is_beside` names tensors that no later step depends on, such as counters: where they differ it is told, and makes no difference.
+Difference diff(const std::filesystem::path& a, const std::filesystem::path& b,
+                const std::function<bool(std::string_view name)>& is_beside = {});
 
 }  // namespace thinwire::checkpoint

@@ -54,8 +54,8 @@ std::string tolerance_of(const StoredTensor& tensor, const char* which) {
 
 class Comparison {
  public:
-  Comparison(const fs::path& a, const fs::path& b)
-      : a_(read_chain(a), ChainFiles::Check::every_byte), b_(read_chain(b), ChainFiles::Check::every_byte) {}
+  Comparison(const fs::path& a, const fs::path& b, const std::function<bool(std::string_view)>& is_beside)
+      : a_(read_chain(a), ChainFiles::Check::every_byte), b_(read_chain(b), ChainFiles::Check::every_byte), is_beside_(is_beside) {}
 
   Difference run() {
     compare_numbers();
@@ -116,6 +116,11 @@ class Comparison {
   void compare_tensor(const std::string& file, const std::string& name, const StoredTensor& tensor) {
     const Distance distance = distance_between(*a_.reader(file, name), *b_.reader(file, name));
     if (distance.differing == 0) return void(++equal_);
+    if (is_beside_ && is_beside_(name)) {
+      difference_.text +=
+          fmt::format("{} {} {}: not the same, which does not count: no step depends on it\n", file, in_quotes(name), described(tensor));
+      return;
+    }
     ++differing_;
     note(fmt::format("{} {} {}: {} of {} elements differ, by {:.3g} at most, rms {:.3g}{}{}", file, in_quotes(name), described(tensor),
                      with_thousands(static_cast<int64_t>(distance.differing)), with_thousands(static_cast<int64_t>(distance.elems)),
@@ -124,12 +129,15 @@ class Comparison {
   }
 
   ChainFiles a_, b_;
+  const std::function<bool(std::string_view)>& is_beside_;
   Difference difference_;
   uint64_t equal_ = 0, differing_ = 0, alone_ = 0;
 };
 
 }  // namespace
 
-Difference diff(const fs::path& a, const fs::path& b) { return Comparison(a, b).run(); }
+Difference diff(const fs::path& a, const fs::path& b, const std::function<bool(std::string_view name)>& is_beside) {
+  return Comparison(a, b, is_beside).run();
+}
 
 }  // namespace thinwire::checkpoint

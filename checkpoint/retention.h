@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/files.h"
 
 namespace thinwire::checkpoint {
@@ -23,8 +24,9 @@ void publish(Files& files, const std::filesystem::path& directory, const std::st
 // Removes what a failed save wrote; when that fails too, it warns and leaves it to the next sweep().
 void abandon(Files& files, const std::filesystem::path& directory, const std::string& temporary) noexcept;
 
-// Deletes all committed checkpoints but the newest `keep` (0: all stay), `just_saved`, and those that these are coded against; and what
-// publish() moved aside, unless it is one of the latter: then it becomes .base-*.
-void retain(Files& files, const std::filesystem::path& directory, int64_t keep, int64_t just_saved, const std::string& id);
+// Deletes all committed checkpoints but the newest options.keep (0: all stay), those of every options.keep_every-th step, `just_saved`, and
+// those that these are coded against; and what publish() moved aside, unless it is one of the latter: then it becomes .base-*.
+void retain(Files& files, const std::filesystem::path& directory, const CheckpointOptions& options, int64_t just_saved,
+            const std::string& id);
 
 }  // namespace thinwire::checkpoint

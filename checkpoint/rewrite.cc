@@ -107,6 +107,25 @@ void mean_of(std::vector<ChainFiles>& sources, const std::string& file, const st
   for (size_t i = 0; i < sums.size(); ++i) store_value(as.dtype, sums[i] / static_cast<double>(sources.size()), into.data() + i * width);
 }
 
+// Whether each rank has saved weights of its own.
+bool has_replicas(ChainFiles& source, const std::function<bool(std::string_view)>& is_averaged) {
+  const ChainFiles::Shard* shard = source.shard(rank_file_name(0));
+  return shard != nullptr && std::ranges::any_of(shard->tensors, [&](const auto& tensor) { return is_averaged(tensor.first); });
+}
+
+// Those saved between rounds, where all ranks have the same weights, do not fit those saved within one, as a stop by a signal may leave.
+void require_same_moment(std::vector<ChainFiles>& sources, const std::function<bool(std::string_view)>& is_averaged) {
+  std::vector<std::string> between, within;
+  for (ChainFiles& source : sources) {
+    (has_replicas(source, is_averaged) ? within : between).push_back(source.chain().front().directory.filename().string());
+  }
+  if (between.empty() || within.empty()) return;
+  throw CheckpointError(
+      fmt::format("of these checkpoints {} {} saved within a round of exchange, where each rank has weights of its own (a stop by a signal "
+                  "leaves such a one), and {} between rounds: average the ones or the others, naming each",
+                  join(within, ", "), within.size() == 1 ? "was" : "were", join(between, ", ")));
+}
+
 // Nothing that is to be averaged may be left out.
 void require_no_more(ChainFiles& newest, ChainFiles& other, const std::function<bool(std::string_view)>& is_averaged) {
   for (const ManifestFile& file : other.chain().front().manifest.files) {
@@ -137,6 +156,7 @@ fs::path average(const std::vector<fs::path>& step_directories, const Rewrite& h
   std::ranges::stable_sort(sources, {}, step_of);
   for (size_t i = 0; i + 1 < sources.size(); ++i) require_alike(sources.back(), sources[i]);
   for (size_t i = 0; i + 1 < sources.size(); ++i) require_alike(sources[i + 1], sources[i]);
+  require_same_moment(sources, is_averaged);
   for (size_t i = 0; i + 1 < sources.size(); ++i) require_no_more(sources.back(), sources[i], is_averaged);
   Manifest manifest = sources.back().chain().front().manifest;
   for (const ChainFiles& source : sources)

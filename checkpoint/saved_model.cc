@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/listing.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "checkpoint/layout.h"
@@ -59,9 +60,10 @@ std::vector<std::byte> SavedModel::read(const std::string& name) {
   return bytes;
 }
 
-fs::path find_checkpoint(const fs::path& given) {
+fs::path find_checkpoint(const fs::path& given, std::string_view or_else) {
   const fs::path path = without_slash(given);
-  if (!fs::exists(path)) throw CheckpointError(fmt::format("{}: there is no such file or directory", given.string()));
+  if (!fs::exists(path))
+    throw CheckpointError(fmt::format("{}: there is no such file or directory; {}", given.string(), what_is_there(path)));
   if (is_one(path)) return path;
   const fs::path directory = fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path;
   std::vector<std::string> defects;
@@ -76,8 +78,10 @@ fs::path find_checkpoint(const fs::path& given) {
       defects.push_back(fmt::format("\n  {}", e.what()));
     }
   }
-  if (defects.empty())
-    throw CheckpointError(fmt::format("{}: there is no checkpoint in it (one is a folder named step-N)", given.string()));
+  if (defects.empty()) {
+    throw CheckpointError(fmt::format("{}: there is no checkpoint in it: a run directory has checkpoints/step-N{}{}; {}", given.string(),
+                                      or_else.empty() ? "" : ", ", or_else, contents_of(directory)));
+  }
   throw CheckpointError(fmt::format("no checkpoint in {} can be read:{}", directory.string(), join(defects, "")));
 }
 

@@ -177,7 +177,7 @@ std::string Store::commit(int64_t step, const std::string& temporary, Manifest& 
   publish(*files_, directory_, temporary, step, id);
   try {  // committed: from here on nothing may make it look as if it were not
     replace_file(*files_, directory_ / kLatestName, directory_ / work_name(Work::tmp, kLatestName, id), step_name(step) + "\n");
-    retain(*files_, directory_, options_.keep, step, id);
+    retain(*files_, directory_, options_, step, id);
   } catch (const std::exception& e) {
     log::warn("checkpoint {} is saved, but tidying up after it failed: {}", path_of(step).string(), e.what());
   }

@@ -5,9 +5,10 @@
 function(thinwire_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;DEPS;LIBS" ${ARGN})
   add_library(tw_${name} STATIC ${ROOM_SOURCES})
-  target_include_directories(tw_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_include_directories(tw_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)  # installed: cmake/ThinwireInstall.cmake
   list(TRANSFORM ROOM_DEPS PREPEND tw_)
   target_link_libraries(tw_${name} PUBLIC ${ROOM_DEPS} ${ROOM_LIBS})
+  set_property(GLOBAL APPEND PROPERTY THINWIRE_ROOMS ${name})
 endfunction()
 
 # The room has Highway kernels: compiled for the baseline, AVX2 and AVX-512, and chosen at run time; each further target costs seconds of every

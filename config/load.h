@@ -29,7 +29,7 @@ Source read_file(const std::filesystem::path& path);  // "-" is standard input; 
 void load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets);
 
 std::string print(const Section& root);        // YAML that load() turns into the same values
-std::string docs(const Section& root);         // Markdown table: key, type, default (the current value), meaning
+std::string docs(const Section& root);         // Markdown: a heading and a table (key, type, default, meaning) for each section
 std::string json_schema(const Section& root);  // draft 07, for editors and checkers of YAML; the rules over several keys are not in it
 std::map<std::string, std::string> flatten(const Section& root);  // "optim.lr" -> "0.002"; list elements as "compress.rules[0].match"
 // What flatten() gave of these keys, as `sets` of load(); not for elements of lists of sections.

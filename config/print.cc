@@ -106,15 +106,26 @@ std::string table_cell(std::string_view text) {
   return cell;
 }
 
-void add_rows(std::string& table, const Section& section, const std::string& path) {
+// Of the values of one section, without those of the sections in it.
+std::string value_table(const Section& section, const std::string& path) {
+  std::string rows;
   for (const auto& field : section.fields()) {
-    const std::string key = join_path(path, field.name);
-    std::string now;
-    if (field.print) now = fmt::format("`{}`", table_cell(value_text(field)));
-    if (field.element && field.count() == 0) now = "`[]`";
-    table += fmt::format("| `{}` | {} | {} | {} |\n", key, table_cell(field.type), now, table_cell(field.help));
-    if (field.section) add_rows(table, *field.section, key);
-    if (field.element_schema) add_rows(table, *field.element_schema, key + "[]");
+    if (!field.print) continue;
+    rows += fmt::format("| `{}` | {} | `{}` | {} |\n", join_path(path, field.name), table_cell(field.type), table_cell(value_text(field)),
+                        table_cell(field.help));
+  }
+  return rows.empty() ? "" : "| key | accepted | default | meaning |\n|---|---|---|---|\n" + rows + "\n";
+}
+
+// Each section under its own heading, those in it behind it.
+void add_sections(std::string& page, const Section& section, const std::string& path) {
+  for (const auto& field : section.fields()) {
+    if (!field.section && !field.element_schema) continue;
+    const std::string key = join_path(path, field.name) + (field.element_schema ? "[]" : "");
+    const Section& inside = field.section ? *field.section : *field.element_schema;
+    const std::string kind = field.type == "section" ? "" : fmt::format(" ({})", field.type);
+    page += fmt::format("{} {}\n\n`{}`: {}{}.\n\n{}", path.empty() ? "##" : "###", key, key, field.help, kind, value_table(inside, key));
+    add_sections(page, inside, key);
   }
 }
 }  // namespace
@@ -122,9 +133,15 @@ void add_rows(std::string& table, const Section& section, const std::string& pat
 std::string print(const Section& root) { return section_text(root, 0); }
 
 std::string docs(const Section& root) {
-  std::string table = "| key | accepted | default | meaning |\n|---|---|---|---|\n";
-  add_rows(table, root, "");
-  return table;
+  std::string page;
+  for (const auto& field : root.fields()) {
+    if (field.section) page += fmt::format("{}[{}](#{})", page.empty() ? "Sections: " : ", ", field.name, field.name);
+  }
+  page += page.empty() ? "" : "\n\n";
+  page += value_table(root, "");
+  add_sections(page, root, "");
+  page.pop_back();  // one newline at the end
+  return page;
 }
 
 std::map<std::string, std::string> flatten(const Section& root) {

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "base/listing.h"
 #include "config/load.h"
 
 namespace thinwire::config {
@@ -26,6 +27,7 @@ Source read_file(const std::filesystem::path& path) {
   if (!standard_input) {
     errno = 0;
     file.open(path, std::ios::binary);
+    if (!file && errno == ENOENT) fail(path, fmt::format("{}; {}", std::strerror(ENOENT), what_is_there(path)));
     if (!file) fail(path, errno != 0 ? std::strerror(errno) : "it does not open");
   }
   std::istream& in = standard_input ? std::cin : file;

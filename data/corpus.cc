@@ -99,6 +99,7 @@ void load_token_corpus(const DataOptions& options, int64_t context, std::optiona
   } else {
     corpus.train = std::move(files.tokens);
     corpus.validation = read_token_files(options.validation_files, options.format).tokens;
+    if (!options.test_files.empty()) corpus.test = read_token_files(options.test_files, options.format).tokens;
   }
   const int64_t limit = corpus.tokenizer ? corpus.tokenizer->vocab_size() : vocab.value();
   for (const Tokens* tokens : {&corpus.train, &corpus.test, &corpus.validation}) tokens->require_below(limit);

@@ -16,6 +16,8 @@ void describe(config::Section& section, DataOptions& options) {
   section.texts("files", options.files, "source text or tokens: paths or globs (* ? [ab]); text in .gz is unpacked");
   section.texts("validation_files", options.validation_files,
                 "source tokens: paths or globs of tokens to validate on; empty: the last 5 % of files, as for text");
+  section.texts("test_files", options.test_files,
+                "source tokens, beside validation_files: paths or globs of the test split, which `thinwire eval --split test` scores");
   section.choice(
       "format", options.format, {"auto", "uint16", "uint32"},
       "source tokens; auto: llm.c .bin, or Megatron .bin with its .idx, by what they say; uint16, uint32: nothing but tokens, such as "
@@ -45,6 +47,11 @@ void describe(config::Section& section, DataOptions& options) {
   section.rule("validation_files", [&options]() -> std::optional<std::string> {
     if (options.source == "tokens" || options.validation_files.empty()) return std::nullopt;
     return fmt::format("data.validation_files is given, but data.source is {}, which is cut by itself: remove it", options.source);
+  });
+  section.rule("test_files", [&options]() -> std::optional<std::string> {
+    if (options.test_files.empty() || !options.validation_files.empty()) return std::nullopt;
+    return "data.test_files is given, but no data.validation_files, without which data.files are cut into all three splits: give both or "
+           "none";
   });
   section.rule("tokenizer", [&options]() -> std::optional<std::string> {
     if (options.tokenizer.empty()) return "data.tokenizer is empty: say byte, or the path of a tokenizer";

@@ -3,50 +3,17 @@
 #include <fmt/format.h>
 #include <glob.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <set>
-#include <span>
 #include <system_error>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/listing.h"
 
 namespace thinwire::data {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr size_t kNamesShown = 5;
-
-std::vector<std::string> names_in(const fs::path& directory) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    names.push_back(at->path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// Follows the pattern as far as there are directories, then tells what the last of them holds.
-std::string what_is_there(const fs::path& pattern) {
-  fs::path directory = pattern.is_absolute() ? pattern.root_path() : fs::path(".");
-  std::string missing;
-  for (const fs::path& part : pattern.relative_path()) {
-    std::error_code error;
-    missing = part.string();
-    if (!fs::is_directory(directory / part, error)) break;
-    directory /= part;
-  }
-  std::error_code error;
-  const std::string where = fs::weakly_canonical(fs::absolute(directory), error).string();
-  const std::vector<std::string> names = names_in(directory);
-  if (names.empty()) return fmt::format("'{}' is empty or cannot be listed", where);
-  const size_t shown = std::min(names.size(), kNamesShown);
-  return fmt::format("'{}' holds {}{}{}", where, join(std::span(names).first(shown), ", "),
-                     shown < names.size() ? fmt::format(" and {} more", names.size() - shown) : "", did_you_mean(missing, names));
-}
 
 [[noreturn]] void no_match(const std::string& pattern) {
   const char* fix = pattern.starts_with('~') ? "write the home directory out, '~' is not expanded" : "correct the path or pattern";

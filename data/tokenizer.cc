@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/listing.h"
 #include "base/text.h"
 #include "data/file.h"
 #include "data/tokenizers/bpe.h"
@@ -41,7 +42,7 @@ Found find(const std::string& name) {
   if (!fs::exists(given)) {
     const std::array<std::string, 2> known = {"byte", "none"};
     const bool is_path = name.find_first_of("/.") != std::string::npos;
-    if (is_path) throw DataError(fmt::format("data.tokenizer: '{}' does not exist: correct the path", name));
+    if (is_path) throw DataError(fmt::format("data.tokenizer: '{}' does not exist; {}: correct the path", name, what_is_there(name)));
     throw ConfigError(
         fmt::format("data.tokenizer: unknown tokenizer '{}'{}; there are byte, none and paths", name, did_you_mean(name, known)));
   }

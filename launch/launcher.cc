@@ -138,6 +138,7 @@ class LocalSeats {
                                     "TORCHELASTIC_ERROR_FILE=" + seat.report.string(),
                                     "THINWIRE_RUN=" + run_,
                                     fmt::format("THINWIRE_LAUNCHER={}", getpid())};
+    if (options_.rendezvous.empty()) all.push_back("THINWIRE_GUESSED_PORT=1");  // the next ones will do, should it be taken meanwhile
     if (local == 0) all.push_back("THINWIRE_RUN_NOTE=" + note().string());
     if (!comm::environment_variable("OMP_NUM_THREADS"))
       all.push_back(fmt::format("OMP_NUM_THREADS={}", std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / options_.ranks)));
@@ -295,7 +296,11 @@ void check_options(const LaunchOptions& options) {
     throw ConfigError(
         "--nnodes needs --rendezvous HOST:PORT: a host name or address of node 0, and a port that is free there, the same on all nodes");
   }
-  if (!options.rendezvous.empty()) comm::parse_host_port(options.rendezvous, "--rendezvous");
+  if (options.rendezvous.empty()) return;
+  comm::parse_host_port(options.rendezvous, "--rendezvous");
+  if (options.world < 0 && world_of(options) == 1)
+    throw ConfigError(
+        "--rendezvous is where ranks meet, but -n 1 is one rank that meets nobody: leave it out, or give --nnodes or more ranks");
 }
 
 int launch(const LaunchOptions& options, const Work& work) {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/listing.h"
 #include "config/yaml_tree.h"
 
 namespace thinwire::report {
@@ -21,7 +22,8 @@ std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     throw ConfigError(
-        fmt::format("{} cannot be read: name a run directory, which holds config.yaml, run.json and metrics.jsonl", path.string()));
+        fmt::format("{} cannot be read: name a run directory, which holds config.yaml, run.json and metrics.jsonl; {}", path.string(),
+                    what_is_there(path)));
   }
   std::ostringstream text;
   text << file.rdbuf();

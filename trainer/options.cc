@@ -135,6 +135,9 @@ bool may_change_on_resume(const std::string& key) {
                                  "run.dir",
                                  "run.cuda_graph",
                                  "run.verify_every",
+                                 "data.files",
+                                 "data.validation_files",
+                                 "data.test_files",
                                  "data.gcide_path",
                                  "data.fashion_mnist_path",  // the data's hash is compared
                                  "model.init"};               // a checkpoint has the weights

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -14,6 +15,8 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/listing.h"
+#include "base/text.h"
 
 namespace thinwire::trainer {
 
@@ -56,7 +59,11 @@ bool is_occupied(const fs::path& directory) {
 
 RunLocation locate_checkpoint(const fs::path& given) {
   const fs::path path = given.has_filename() ? given : given.parent_path();
-  if (!fs::exists(path)) throw CheckpointError(fmt::format("--resume {}: there is no such file or directory", given.string()));
+  if (!fs::exists(path)) {
+    throw CheckpointError(fmt::format("--resume {}: it is neither auto nor never, and there is no such file or directory{}; {}",
+                                      given.string(), did_you_mean(given.string(), std::array<std::string, 2>{"auto", "never"}),
+                                      what_is_there(path)));
+  }
   const std::string name = path.filename();
   if (name.starts_with("step-")) {
     if (name.size() == 5 || name.find_first_not_of("0123456789", 5) != std::string::npos) {
@@ -65,8 +72,8 @@ RunLocation locate_checkpoint(const fs::path& given) {
     return {fs::absolute(path).parent_path().parent_path(), std::stoll(name.substr(5)), true};
   }
   if (!fs::is_directory(path / "checkpoints")) {
-    throw CheckpointError(
-        fmt::format("--resume {}: has no 'checkpoints' folder; name a run directory or one of its checkpoints/step-N", given.string()));
+    throw CheckpointError(fmt::format("--resume {}: it has no folder 'checkpoints'; name a run directory or one of its checkpoints/step-N; {}",
+                                      given.string(), contents_of(path)));
   }
   return {path, std::nullopt, true};
 }

@@ -1,4 +1,5 @@
-// Which state may come back a little different, where a checkpoint is allowed that (checkpoint.mode near_exact).
+// What kind of state a name is of: which may come back a little different, where a checkpoint is allowed that (checkpoint.mode near_exact),
+// which is averaged, which no step depends on.
 #pragma once
 #include <string_view>
 
@@ -19,5 +20,8 @@ inline checkpoint::Tolerance tolerance_of(std::string_view name) {
 inline bool is_weight(std::string_view name) {
   return name.starts_with("model/") || name.starts_with("schedule/anchor/") || name.starts_with("schedule/departed/");
 }
+
+// What a run has counted so far: a resumed one has sent a little more than one that was not stopped.
+inline bool is_count(std::string_view name) { return name.starts_with("metrics/"); }
 
 }  // namespace thinwire::trainer

@@ -203,7 +203,7 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
 
   on_rank_zero(driver, "preparing the run directory", [&] {
     lock = prepare_directory(parts.location.directory, if_occupied(request), std::move(lock));
-    write_run_files(parts, transport, hosts);
+    if (restored.step == 0 || restored.step < options.run.steps) write_run_files(parts, transport, hosts);  // else nothing will be trained
   });
   require_shared_storage(driver, parts.location.directory, hosts);
   if (request.on_directory) request.on_directory(parts.location.directory);

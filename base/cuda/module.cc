@@ -19,15 +19,9 @@ using Part = const void* (*)();
 
 Part find_part(void* handle, const std::string& name) { return reinterpret_cast<Part>(dlsym(handle, ("thinwire_cuda_" + name).c_str())); }
 
-std::filesystem::path beside_the_program() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  return program.parent_path() / "libthinwire_cuda.so";
-}
-
 Module load() {
   Module module;
-  const auto path = beside_the_program();
+  const auto path = module_path("libthinwire_cuda.so");
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     module.why_unavailable = "this Thinwire was built without CUDA: there is no " + path.string();
@@ -54,6 +48,13 @@ const Module& module() {
 }
 
 }  // namespace
+
+std::filesystem::path module_path(const std::string& name) {
+  std::error_code error;
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const auto installed = folder.parent_path() / "lib" / "thinwire" / name;
+  return !std::filesystem::exists(folder / name, error) && std::filesystem::exists(installed, error) ? installed : folder / name;
+}
 
 std::string why_unavailable() { return module().why_unavailable; }
 

@@ -12,7 +12,11 @@
 
 namespace thinwire::cuda {
 
-// Loads libthinwire_cuda.so from the program's own directory, once per process. Thread-safe.
+// Where the program's module of that name is: in the program's own directory, or, where that has none, in ../lib/thinwire of it, as
+// `cmake --install` puts them. A path that does not exist when there is none.
+std::filesystem::path module_path(const std::string& name);
+
+// Loads libthinwire_cuda.so, once per process. Thread-safe.
 // Empty when it is loaded and sees a device; else why not, for people: "no NVIDIA driver", "the module was not built: ...".
 std::string why_unavailable();
 inline bool is_available() { return why_unavailable().empty(); }

@@ -108,8 +108,8 @@ void require_local_in_range(const LaunchEnvironment& told, const Names& names) {
                                 names.local_world.front(), told.local_world, names.world, told.world));
 }
 // MASTER_ADDR and MASTER_PORT. torchrun's agent listens at MASTER_PORT itself, for a store that speaks torch's protocol: ours goes to one
-// of the next ports. `thinwire launch` on one host only guesses that its port is free.
-std::optional<Meeting> told_by_master(const Variables& variables, const LaunchEnvironment& told) {
+// of the next ports. `thinwire launch` may have guessed that its port is free, and says so.
+std::optional<Meeting> told_by_master(const Variables& variables) {
   const auto host = variables.text("MASTER_ADDR");
   const auto port = variables.number("MASTER_PORT", 1);
   if (!host || !port) return std::nullopt;
@@ -124,7 +124,7 @@ std::optional<Meeting> told_by_master(const Variables& variables, const LaunchEn
     meeting.port = *port + kCandidatePorts <= kLastPort ? *port + 1 : *port - kCandidatePorts;
     meeting.source = "a port next to MASTER_PORT, at MASTER_ADDR";
   }
-  const bool is_guessed = own_launch ? meeting.is_local && told.local_world == told.world : torchrun.has_value();
+  const bool is_guessed = own_launch ? variables.has("THINWIRE_GUESSED_PORT") : torchrun.has_value();
   if (is_guessed) meeting.num_ports = std::min(kCandidatePorts, kLastPort - meeting.port + 1);
   meeting.run = fmt::format("{} at {}:{}, start {}", own_launch.value_or(torchrun.value_or("ranks")), *host, *port,
                             variables.text("TORCHELASTIC_RESTART_COUNT").value_or("0"));
@@ -163,7 +163,7 @@ LaunchEnvironment detect_environment(const ReadVariable& read) {
     if (torchrun) require_agreement(*open_mpi, kOpenMpi, *torchrun, kTorchrun);
     require_local_in_range(*open_mpi, kOpenMpi);
     open_mpi->has_mpi = true;
-    open_mpi->meeting = told_by_master(variables, *open_mpi);
+    open_mpi->meeting = told_by_master(variables);
     return *open_mpi;
   }
   const bool speaks_pmix = variables.has("PMIX_RANK");
@@ -173,7 +173,7 @@ LaunchEnvironment detect_environment(const ReadVariable& read) {
     if (is_step_task) require_agreement(*torchrun, kTorchrun, *slurm, kSlurm);
     require_local_in_range(*torchrun, kTorchrun);
     torchrun->has_mpi = is_step_task && speaks_pmix;
-    torchrun->meeting = told_by_master(variables, *torchrun);
+    torchrun->meeting = told_by_master(variables);
     if (!torchrun->meeting && is_step_task) torchrun->meeting = told_by_slurm(variables);
     return *torchrun;
   }
@@ -181,7 +181,7 @@ LaunchEnvironment detect_environment(const ReadVariable& read) {
     slurm->local_world =
         std::min(slurm->world, std::max(slurm->local_world, slurm->local_rank + 1));  // may be the batch job's, not the step's
     slurm->has_mpi = speaks_pmix;
-    slurm->meeting = told_by_master(variables, *slurm);
+    slurm->meeting = told_by_master(variables);
     if (!slurm->meeting) slurm->meeting = told_by_slurm(variables);
     return *slurm;
   }

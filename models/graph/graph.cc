@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/check.h"
+#include "base/cuda/module.h"
 #include "models/cuda.h"
 
 namespace thinwire::models {
@@ -21,7 +22,7 @@ struct Module {
 Module load() {
   if (!why_no_cuda().empty()) return {nullptr, why_no_cuda()};
   std::error_code error;
-  const auto path = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "libthinwire_torch_cuda.so";
+  const auto path = cuda::module_path("libthinwire_torch_cuda.so");
   if (!std::filesystem::exists(path, error)) return {nullptr, "this Thinwire was built without CUDA: there is no " + path.string()};
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return {nullptr, std::string("the module of CUDA graphs cannot be loaded: ") + dlerror()};

@@ -98,8 +98,30 @@ class Resume(thinwire.Case):
         self.assert_says(self.train("run.steps=24", options=["--resume", "runs/run/checkpoints/step-00000010"]), "resumed from step 10")
 
     def test_a_run_that_is_done_stays_done(self):
-        self.assert_says(self.train(options=["--resume", "auto"]), "20 of 20", "run.steps")
+        ours = ("config.yaml", "run.json", "metrics.jsonl")
+        before = [(self.kept.path / name).read_bytes() for name in ours]
+        self.assert_says(self.train("log.every=7", options=["--resume", "auto"]), "20 of 20", "run.steps")
         self.assertEqual(self.kept.steps_saved(), [10, 20])
+        self.assertEqual([(self.kept.path / name).read_bytes() for name in ours], before, "nothing was trained under the new configuration")
+        self.assertIn("every: 1\n", (self.kept.path / "config.yaml").read_text())
+        self.train("run.steps=21", "log.every=7", options=["--resume", "auto"])
+        self.assertIn("every: 7\n", (self.kept.path / "config.yaml").read_text())
+
+    def test_diff_does_not_count_what_was_sent(self):
+        self.train("parallel.dp=2", name="straight")
+        straight = self.run_of("straight")
+        self.train("parallel.dp=2", "run.steps=20", name="stopped", options=["--overwrite"])
+        stopped = self.run_of("stopped")
+        shutil.rmtree(stopped.checkpoint(20))
+        self.train("parallel.dp=2", name="stopped", options=["--resume", "auto"])  # starting twice has sent a little more
+        done = self.thinwire("ckpt", "diff", straight.path, stopped.path)
+        self.assert_says(done, "'metrics/wire_totals'", "does not count", " 0 differ, 0 are in one only")
+
+    def test_paths_of_the_same_data_may_change(self):
+        moved = self.folder / "elsewhere"
+        moved.mkdir()
+        shutil.move(self.folder / "words.txt", moved / "words.txt")
+        self.assert_says(self.resume("data.files=[elsewhere/words.txt]"), "resumed from step 20")
 
     def test_diff_tells_whether_two_hold_the_same(self):
         steps = [self.kept.checkpoint(step) for step in (10, 20)]

@@ -5,7 +5,7 @@ import resource
 
 import thinwire
 
-USAGE, DATA, OUT_OF_MEMORY = 2, 3, 8
+USAGE, DATA, CHECKPOINT, OUT_OF_MEMORY = 2, 3, 4, 8
 MATCHES_NOTHING = "compress.rules=[{match: '*.embed_token.*', codec: bf16}]"
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
@@ -13,14 +13,62 @@ CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 class CommandLine(thinwire.Case):
     def test_help_of_every_verb_exits_0(self):
         for words in ((), ("train",), ("ckpt",), ("ckpt", "ls"), ("ckpt", "inspect"), ("ckpt", "verify"), ("config",), ("config", "print"),
-                      ("config", "docs"), ("version",), ("plan",), ("eval",), ("generate",), ("export",), ("import",), ("prepare-data",)):
+                      ("config", "docs"), ("config", "schema"), ("version",), ("plan",), ("eval",), ("generate",), ("export",), ("import",),
+                      ("prepare-data",), ("launch",), ("report",), ("ckpt", "diff"), ("ckpt", "convert"), ("ckpt", "average")):
             self.assertIn("--help", self.thinwire(*words, "--help").out)
+        self.assertEqual(self.thinwire("help", "ckpt", "ls").out, self.thinwire("ckpt", "ls", "--help").out)
 
     def test_version_says_what_it_was_built_with(self):
         self.assert_says(self.thinwire("version"), "thinwire", "commit", "LibTorch", "MPI", "loopback")
+        self.assertEqual(self.thinwire("--version").out, self.thinwire("version").out)
 
-    def test_an_unknown_verb_is_named(self):
-        self.assert_says(self.thinwire("trane", code=USAGE), "trane", "train")
+    def refuses(self, words, *parts):
+        done = self.thinwire(*words, code=USAGE)
+        self.assert_says(done, *parts)
+        self.assertEqual(done.out, "", "errors go to stderr")
+        self.assertEqual(len(done.err.splitlines()), 1, done.err)
+
+    def test_an_unknown_verb_is_told_with_the_nearest(self):
+        self.refuses(["trian"], "unknown verb 'trian'", "did you mean 'train'?", "generate")
+        self.refuses(["ckpt", "lss"], "unknown verb 'lss'", "did you mean 'ls'?", "thinwire ckpt", "verify")
+        self.refuses(["config", "shcema"], "did you mean 'schema'?")
+        self.refuses([], "thinwire wants a verb", "train", "--help")
+        self.refuses(["ckpt"], "thinwire ckpt wants a verb", "inspect")
+
+    def test_an_unknown_option_is_told_with_the_nearest(self):
+        self.refuses(["generate", "runs/x", "--promt", "x"], "thinwire generate has no option --promt", "did you mean '--prompt'?")
+        self.refuses(["generate", "--promt=x", "runs/x"], "has no option --promt (did you mean '--prompt'?)")
+        self.refuses(["train", "-c", "small.yaml", "--resum", "auto"], "did you mean '--resume'?")
+        self.refuses(["train", "-c", "small.yaml", "--seed", "3"], "thinwire train has no option --seed", "--set")
+        self.refuses(["train", "-c", "small.yaml", "-x"], "thinwire train has no option -x")
+        self.refuses(["ckpt", "average", "runs/x", "--lst", "3", "--to", "y"], "thinwire ckpt average", "did you mean '--last'?")
+        self.refuses(["--versoin"], "thinwire has no option --versoin", "did you mean '--version'?")
+        self.refuses(["launch", "-n", "2", "--", "train", "-c", "small.yaml", "--overwite"], "thinwire train has no option", "did you mean '--overwrite'?")
+
+    def test_an_option_of_another_launcher_is_told_by_its_name_here(self):
+        for theirs in ("--nproc-per-node", "--nproc_per_node", "-np", "--nproc-per-node=2"):
+            self.refuses(["launch", theirs, "2", "--", "train", "-c", "small.yaml"], "thinwire launch has no option " + theirs.split("=")[0], "here it is called -n")
+        self.refuses(["launch", "-n", "2", "--max-restarts", "1", "--", "train", "-c", "small.yaml"], "here it is called --restarts")
+        self.refuses(["launch", "-n", "2", "--node_rank", "1", "--", "train", "-c", "small.yaml"], "did you mean '--node-rank'?")
+
+    def test_a_value_that_is_none_of_several_is_told_with_the_nearest(self):
+        self.refuses(["eval", "runs/x", "--split", "tset"], "--split", "'tset' is none of train, test, validation", "did you mean 'test'?")
+        self.refuses(["export", "runs/x", "--out", "y", "--dtype", "bf61"], "--dtype", "fp32, bf16", "did you mean 'bf16'?")
+        self.refuses(["prepare-data", "--preset", "gcid", "--tokenizer", "byte", "--out", "y"], "--preset", "did you mean 'gcide'?")
+
+    def test_values_may_look_like_options(self):
+        self.assertIn("there is no such file", self.thinwire("generate", "nowhere", "--prompt", "--dash", code=CHECKPOINT).err)
+        self.assertIn("there is no such file", self.thinwire("generate", "nowhere", "--prompt=-1", code=CHECKPOINT).err)
+
+    def test_a_word_too_many_says_where_it_belongs(self):
+        self.refuses(["train", "small.yaml"], "thinwire train does not take 'small.yaml'", "did you mean -c small.yaml?")
+        self.refuses(["version", "please"], "thinwire version does not take 'please'")
+        self.refuses(["ckpt", "ls", "a", "b"], "thinwire ckpt ls", "b", "--help")
+
+    def test_resume_takes_auto_never_or_a_path(self):
+        done = self.refused(CHECKPOINT, "--resume always", "neither auto nor never", options=["--resume", "always"])
+        self.assertIn("small.yaml", done.err, "what is there instead")
+        self.refused(CHECKPOINT, "did you mean 'auto'?", options=["--resume", "atuo"])
 
     def test_a_verb_that_is_not_built_yet_is_an_error(self):
         for verb in ("coordinator", "estimate", "bench", "doctor"):
@@ -98,7 +146,8 @@ class Configuration(thinwire.Case):
         self.refused(USAGE, "compress.rules", "*.embed_token.*", "embed_tokens", settings=[MATCHES_NOTHING])
 
     def test_a_config_that_cannot_be_read_is_named(self):
-        self.refused(USAGE, "absent.yaml", "No such file", config="absent.yaml")
+        self.refused(USAGE, "absent.yaml", "No such file", "holds small.yaml, words.txt", config="absent.yaml")
+        self.refused(USAGE, "did you mean 'small.yaml'?", config="smal.yaml")
         self.refused(USAGE, str(self.folder), config=self.folder)
 
     def test_text_that_is_no_yaml_is_shown_with_its_place(self):
@@ -151,6 +200,11 @@ class Data(thinwire.Case):
     def test_an_absent_file_and_a_pattern_without_match_say_what_is_there_instead(self):
         self.refused(DATA, "worbs.txt", "words.txt", settings=[self.text("worbs.txt")])
         self.refused(DATA, "*.csv", "words.txt", settings=[self.text("'*.csv'")])
+
+    def test_an_absent_tokenizer_run_or_report_says_what_is_there_instead(self):
+        self.refused(DATA, "a.json", "does not exist", "words.txt", settings=["data.tokenizer=a.json"])
+        self.assert_says(self.thinwire("plan", "runs/none", code=USAGE), "is no run directory", "holds small.yaml, words.txt")
+        self.assert_says(self.thinwire("report", "none", code=USAGE), "name a run directory", "holds small.yaml, words.txt")
 
     def test_an_empty_file_is_named(self):
         (self.folder / "empty.txt").touch()

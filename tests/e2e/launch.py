@@ -333,6 +333,26 @@ class Wrong(Launched):
             done = self.launch(1, launcher=where, code=COMM)
             self.assert_says(done, f"cannot listen at 127.0.0.1:{port}", "another process listens there", "[launch] rank 0")
 
+    def test_on_one_host_too_ranks_meet_where_they_are_told_to(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            done = self.launch(2, launcher=["--rendezvous", f"127.0.0.1:{port}"], code=COMM)
+            self.assert_says(done, f"cannot listen at 127.0.0.1:{port}", "another process listens there")
+        self.launch(2, "run.steps=2", launcher=["--rendezvous", f"127.0.0.1:{free_port()}"])
+        self.assert_says(self.launch(1, launcher=["--rendezvous", "127.0.0.1:29500"], code=USAGE), "--rendezvous", "one rank", "--nnodes")
+
+    def test_an_interface_that_is_not_there_is_named_and_nobody_waits_for_long(self):
+        done = self.launch(2, "comm.grpc.address=nosuch0", code=USAGE)
+        self.assert_says(done, "no interface of this host is 'nosuch0'", "there are lo 127.0.0.1", "[launch] rank ")
+        self.assertLess(done.seconds, 25)  # five until the others are ended; they would wait for 300
+
+    def test_a_host_that_cannot_be_found_is_named_with_what_to_set(self):
+        environment = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "no-such-host.invalid", "MASTER_PORT": "29500"}
+        done = self.train("comm.grpc.start_timeout=3s", code=COMM, environment=environment)
+        self.assert_says(done, "no-such-host.invalid:29500", "cannot find the host", "correct MASTER_ADDR")
+
     def test_ranks_that_do_not_come_are_named(self):
         environment = {"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         done = self.train("comm.grpc.start_timeout=5s", "data.global_batch=8", code=COMM, environment=environment)

@@ -317,6 +317,10 @@ class RunFiles(thinwire.Case):
         self.train(name="again", config=path)
         self.assertEqual(self.run_of("again").losses(), self.run_of().losses())
 
+    def test_checkpoints_of_every_so_many_steps_stay_besides_the_newest(self):
+        self.train("checkpoint.every=2", "checkpoint.keep=2", "checkpoint.keep_every=8")
+        self.assertEqual(self.run_of().steps_saved(), [8, 16, 18, 20])
+
     def test_keep_bounds_the_checkpoints_that_stay(self):
         self.train("checkpoint.every=2", "checkpoint.keep=2")
         self.assertEqual(self.run_of().steps_saved(), [18, 20])

@@ -64,8 +64,12 @@ class Generating(Trained):
         self.assertEqual(self.generate("--prompt", "a", model=self.run_of("two").checkpoint(5)).err, "")
 
     def test_what_cannot_be_continued_is_an_error_that_says_why(self):
-        self.assert_says(self.generate("--prompt", "x", model="nowhere", code=CHECKPOINT), "nowhere", "no such file or directory")
-        self.assert_says(self.generate("--prompt", "x", model=self.folder, code=CHECKPOINT), "there is no checkpoint in it")
+        self.assert_says(self.generate("--prompt", "x", model="nowhere", code=CHECKPOINT), "nowhere", "no such file or directory", "words.txt")
+        self.assert_says(self.generate("--prompt", "x", model="runs/rum", code=CHECKPOINT), "runs' holds run", "did you mean 'run'?")
+        self.assert_says(self.generate("--prompt", "x", model="words.txt", code=CHECKPOINT), "words.txt: it is a file", "folder")
+        self.assert_says(self.generate("--prompt", "x", model=self.folder, code=CHECKPOINT), "there is no checkpoint in it", "checkpoints/step-N",
+                         "config.json", "holds runs, small.yaml, words.txt")
+        self.assert_says(self.thinwire("ckpt", "ls", "runs/rum", code=CHECKPOINT), "did you mean 'run'?")
         self.assert_says(self.generate(code=USAGE), "--prompt is empty")
         self.assert_says(self.generate("--prompt", "x", "--top-p", "2", code=USAGE), "--top-p")
 
@@ -164,6 +168,25 @@ class Importing(Trained):
         tokens = Llama(folder).greedy(b"q", 12)
         self.assertEqual(len(said) if 10 not in tokens else tokens.index(10), len(said))  # it stops at eos_token_id
 
+    def test_import_of_a_run_names_the_tokens_that_it_was_trained_on(self):
+        section = self.thinwire("import", "runs/run").out
+        self.assertNotIn("tokenizer", section)  # bytes, the default
+        (self.folder / "model.yaml").write_text(section)
+        self.train("run.steps=2", options=["-c", "model.yaml"], name="on")
+        shutil.copy(self.export("out") / "tokenizer.json", self.folder)
+        self.train("run.steps=2", "data.tokenizer=tokenizer.json", name="bpe")
+        self.assertIn(f'tokenizer: "{self.folder}/runs/bpe/tokenizer"', self.thinwire("import", "runs/bpe").out)
+
+    def test_what_import_prints_is_used_from_anywhere(self):
+        self.foreign("there")
+        (self.folder / "model.yaml").write_text(self.thinwire("import", "there").out)
+        self.assertIn(f'init: "{self.folder}/there"', (self.folder / "model.yaml").read_text())
+        (self.folder / "sub").mkdir()
+        words = [word if word != "small.yaml" else "../small.yaml" for word in self.train_words(
+            ["run.steps=1", "data.files=[../words.txt]"], "elsewhere", ["-c", "../model.yaml"])]
+        done = self.start("sh", "-c", 'cd sub && exec "$@"', "sh", thinwire.program, *words).wait()
+        self.assertEqual(done.code, 0, done.text)
+
     def test_import_prints_the_configuration_that_trains_from_it(self):
         folder = self.foreign()
         section = self.thinwire("import", folder).out
@@ -206,6 +229,7 @@ class Importing(Trained):
                 ({"vocab_size": None}, ["vocab_size", "has to be given"]),
                 ({"quantization_config": {"bits": 4}}, ["quantization_config"]),
                 ({"hidden_size": 65536, "num_hidden_layers": 1024}, ["parameters", "elements"]),
+                ({"hidden_size": 32}, ["12 differences", "model.embed_tokens.weight", "[256, 16]", "[256, 32]", "and 2 more"]),
                 ({"num_key_value_heads": 2}, ["model.layers.0.self_attn.k_proj.weight", "[8, 16]", "[16, 16]"]),
                 ({"tie_word_embeddings": True}, ["tie_word_embeddings", "differ"])]):
             done = self.thinwire("import", self.foreign(f"bad-{number}", **changes), code=CHECKPOINT)
@@ -233,11 +257,20 @@ class Scoring(Trained):
         self.assertEqual(score["tokens"], size - size * 95 // 100 - 1)
         self.assertEqual(score["bytes"], score["tokens"])
         self.assertAlmostEqual(score["bits_per_byte"], score["loss"] / 0.6931471805599453, places=9)
+        self.assertEqual((score["windows"], score["context"]), (-(-score["tokens"] // 24), 24))
         line = self.thinwire("eval", self.model).out
         self.assertIn(f"bits_per_byte {score['bits_per_byte']:.4f}", line)
         self.assertEqual(line.count("\n"), 1)
         told = self.run_of().records("eval")[-1]
         self.assertAlmostEqual(told["val_loss"], score["loss"], delta=0.05)  # 16 windows of the same split
+
+    def test_it_says_how_a_text_was_cut(self):
+        for length, words in ((10, "9 tokens of text.txt in one window of 9"), (25, "24 tokens of text.txt in one window of 24"),
+                              (49, "48 tokens of text.txt in 2 windows of 24  loss"),
+                              (60, "59 tokens of text.txt in 3 windows of 24, the last of 11  loss")):
+            (self.folder / "text.txt").write_text((self.folder / "words.txt").read_text()[:length])
+            self.assertIn(words, self.thinwire("eval", self.model, "--text", "text.txt").out)
+        self.assertIn("59 tokens of text.txt in 6 windows of 10, the last of 9", self.thinwire("eval", self.model, "--text", "text.txt", "--context", "10").out)
 
     def test_the_number_of_windows_at_a_time_changes_nothing(self):
         scores = [json.loads(self.thinwire("eval", self.model, "--text", "words.txt", "--json", "--batch", batch).out) for batch in ("1", "64")]

@@ -105,6 +105,19 @@ class Preparing(Tokens):
         first = self.read("validation.bin")[0]
         return len(next(name for name, token in self.vocab.items() if token == first))
 
+    def test_what_is_written_is_used_from_anywhere_and_has_all_three_splits(self):
+        self.prepare()
+        (self.folder / "sub").mkdir()
+        words = ["train", "-c", "../small.yaml", "-c", "../tokens/data.yaml", "--set", "run.steps=5", "--set", "run.name=run"]
+        done = self.start("sh", "-c", 'cd sub && exec "$@"', "sh", thinwire.program, *words).wait()
+        self.assertEqual(done.code, 0, done.text)
+        for split, file in (("train", "train.bin"), ("test", "test.bin"), ("validation", "validation.bin")):
+            score = json.loads(self.thinwire("eval", "sub/runs/run", "--split", split, "--json").out)
+            self.assertEqual(score["tokens"], len(self.read(file)) - 1)
+        kept = self.trained("run.steps=5", "data.test_files=[]", name="two", options=["-c", "tokens/data.yaml"])
+        self.assert_says(self.thinwire("eval", kept.path, "--split", "test", code=DATA), "has no test split", "data.test_files")
+        self.refused(USAGE, "data.test_files", "data.validation_files", settings=["data.validation_files=[]"], options=["-c", "tokens/data.yaml"], name="x")
+
     def test_a_run_keeps_its_tokenizer(self):
         self.trained("data.tokenizer=tokenizer.json", "run.steps=5", name="kept")
         (self.folder / "tokenizer.json").unlink()

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include "base/listing.h"
 #include "base/text.h"
 #include "checkpoint/saved_model.h"
 #include "config/load.h"
@@ -48,7 +49,7 @@ void restore(Options& options, const std::map<std::string, std::string>& saved, 
 }
 
 Source open_checkpoint(const fs::path& path) {
-  const fs::path step = checkpoint::find_checkpoint(path);
+  const fs::path step = checkpoint::find_checkpoint(path, "a folder in Hugging Face's layout has config.json");
   Source source;
   source.description = step.string();
   source.run_config = checkpoint::SavedModel(step).facts().config;
@@ -94,7 +95,10 @@ void require_plausible(const Source& source) {
 fs::path tokenizer_folder(const fs::path& run_directory) { return run_directory / "tokenizer"; }
 
 Source open_source(const fs::path& path) {
-  if (!fs::exists(path)) throw CheckpointError(fmt::format("{}: there is no such file or directory", path.string()));
+  if (!fs::exists(path))
+    throw CheckpointError(fmt::format("{}: there is no such file or directory; {}", path.string(), what_is_there(path)));
+  if (!fs::is_directory(path))
+    throw CheckpointError(fmt::format("{}: it is a file, and a model is a folder: name the folder that it lies in", path.string()));
   return fs::exists(path / kConfigName) ? open_folder(path) : open_checkpoint(path);
 }
 

@@ -16,20 +16,23 @@ double TextScore::perplexity() const { return std::exp(loss()); }
 double TextScore::bits_per_byte() const { return nats / std::numbers::ln2 / static_cast<double>(bytes); }
 
 TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context,
-                       int64_t rows) {
+                       int64_t rows, const std::function<void(int64_t done, int64_t all)>& progress) {
   check(tokens.size() >= 2 && context >= 1 && rows >= 1, "there is something to predict");
   const c10::AutoGradMode no_grad(false);
   TextScore score;
+  const int64_t last = static_cast<int64_t>(tokens.size()) - 1;  // targets that there are
   const auto add = [&](const std::vector<int64_t>& starts, int64_t length) {
     const Batch batch = make_windows(tokens, starts, length);
     const int64_t count = batch.targets.numel();
     score.tokens += count;
+    score.windows += static_cast<int64_t>(starts.size());
+    score.last_window = length;
     score.nats += model.loss(batch.inputs, batch.targets).item<double>() * static_cast<double>(count);
+    if (progress) progress(score.tokens, last);
     if (tokenizer == nullptr) return;
     const std::span targets(batch.targets.const_data_ptr<int64_t>(), static_cast<size_t>(count));
     for (const int64_t target : targets) score.bytes += static_cast<int64_t>(tokenizer->bytes_of(static_cast<int32_t>(target)).size());
   };
-  const int64_t last = static_cast<int64_t>(tokens.size()) - 1;  // targets that there are
   std::vector<int64_t> starts;
   int64_t start = 0;
   for (; start + context <= last; start += context) {

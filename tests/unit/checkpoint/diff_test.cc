@@ -54,6 +54,20 @@ TEST_F(Diff, TellsHowManyAndByHowMuchAtMostAndInTheMean) {
                     HasSubstr("5 tensors are equal, 2 differ, 0 are in one only"), Not(HasSubstr("number"))));
 }
 
+TEST_F(Diff, OfWhatNoStepDependsOnIsToldAndDoesNotCount) {
+  save(1, model_.state());
+  model_.counter[0] = -model_.counter[0];
+  save(2, model_.state());
+  const auto path = [&](int64_t step) { return dir_ / ("step-0000000" + std::to_string(step)); };
+  const Difference difference = diff(path(1), path(2), [](std::string_view name) { return name == "residual/counter"; });
+  EXPECT_TRUE(difference.are_equal);
+  EXPECT_THAT(difference.text, AllOf(HasSubstr("rank-00000.safetensors 'residual/counter' I64 []: not the same, which does not count"),
+                                     HasSubstr("6 tensors are equal, 0 differ, 0 are in one only")));
+  model_.weight[0] += 1;
+  save(3, model_.state());
+  EXPECT_FALSE(diff(path(1), path(3), [](std::string_view name) { return name == "residual/counter"; }).are_equal);
+}
+
 TEST_F(Diff, ComparesBitsAndKeepsNaN) {
   model_.weight = {0.f, 1, 2, 3, 4, 5};
   save(1, model_.state());

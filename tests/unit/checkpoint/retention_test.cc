@@ -25,6 +25,15 @@ TEST(Retention, ZeroKeepsAll) {
   EXPECT_EQ(names_in(dir.path()).size(), 5u);
 }
 
+TEST(Retention, StepsOfEverySoManyStayBesidesTheNewest) {
+  TempDir dir;
+  CheckpointOptions options;
+  options.keep = 1;
+  options.keep_every = 20;
+  for (const int64_t step : {10, 20, 30, 40, 50, 60, 70}) save_model(dir.path(), 1, step, 1, options);
+  EXPECT_THAT(names_in(dir.path()), ElementsAre("latest", "step-00000020", "step-00000040", "step-00000060", "step-00000070"));
+}
+
 TEST(Retention, LeavesForeignNamesAlone) {
   TempDir dir;
   const std::vector<std::string> foreign = {".tmp-mine", ".trash-notes-1", "best", "step-000000005", "step-7", "step-00000001-backup"};

@@ -1,11 +1,15 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <set>
+#include <sstream>
+
 #include "example.h"
 
 namespace thinwire::config {
 namespace {
 using testing::HasSubstr;
+using testing::StartsWith;
 
 Rule rule(const std::string& match) {
   Rule made;
@@ -216,15 +220,40 @@ TEST(Flatten, GivesDottedKeysAndPlainValues) {
   EXPECT_EQ(flatten(describe_root(o)).at("compress.rules"), "[]");
 }
 
-TEST(Docs, IsATableOfAllKeys) {
+TEST(Docs, HasAHeadingAndATableForEachSection) {
   Options o;
-  const std::string table = docs(describe_root(o));
-  EXPECT_THAT(table, HasSubstr("| key | accepted | default | meaning |\n|---|---|---|---|\n"));
-  EXPECT_THAT(table, HasSubstr("| `run.steps` | integer >= 1 | `300` | optimiser steps |\n"));
-  EXPECT_THAT(table, HasSubstr("| `compress.codec` | one of none \\| bf16 \\| topk | `none` | codec of the gradients |\n"));
-  EXPECT_THAT(table, HasSubstr("| `compress.error_feedback` | section, or only its name |  | what becomes of the error |\n"));
-  EXPECT_THAT(table, HasSubstr("| `compress.rules` | list of sections | `[]` |"));
-  EXPECT_THAT(table, HasSubstr("| `compress.rules[].topk.density` |"));
+  const std::string page = docs(describe_root(o));
+  EXPECT_THAT(page, StartsWith("Sections: [run](#run), "));
+  EXPECT_THAT(page, HasSubstr("\n## compress\n\n`compress`: "));
+  EXPECT_THAT(page, HasSubstr("\n\n| key | accepted | default | meaning |\n|---|---|---|---|\n"));
+  EXPECT_THAT(page, HasSubstr("| `run.steps` | integer >= 1 | `300` | optimiser steps |\n"));
+  EXPECT_THAT(page, HasSubstr("| `compress.codec` | one of none \\| bf16 \\| topk | `none` | codec of the gradients |\n"));
+  EXPECT_THAT(
+      page,
+      HasSubstr("\n### compress.error_feedback\n\n`compress.error_feedback`: what becomes of the error (section, or only its name).\n"));
+  EXPECT_THAT(page, HasSubstr("\n### compress.rules[]\n\n`compress.rules[]`: "));
+  EXPECT_THAT(page, HasSubstr(" (list of sections).\n"));
+  EXPECT_THAT(page, HasSubstr("| `compress.rules[].topk.density` |"));
+}
+
+TEST(Docs, NamesEachKeyOnceBelowTheHeadingOfItsSection) {
+  Options o;
+  const std::string page = docs(describe_root(o));
+  std::string section;
+  std::set<std::string> seen;
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("##")) section = line.substr(line.find(' ') + 1);
+    if (!line.starts_with("| `")) continue;
+    const std::string key = line.substr(3, line.find('`', 3) - 3);
+    EXPECT_EQ(key.substr(0, key.rfind('.')), section);
+    EXPECT_TRUE(seen.insert(key).second) << key;
+  }
+  for (const auto& [key, value] : flatten(describe_root(o))) {
+    if (key != "compress.rules") {
+      EXPECT_TRUE(seen.contains(key)) << key;
+    }
+  }
 }
 
 }  // namespace
