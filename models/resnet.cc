@@ -17,7 +17,7 @@ at::Tensor BasicBlock::operator()(const at::Tensor& x) const {
   return at::relu(gn2(conv2(at::relu(gn1(conv1(x))))) + shortcut);
 }
 
-ResNet::ResNet(const ModelOptions& options, int64_t num_classes, uint64_t seed)
+ResNet::ResNet(const ModelOptions& options, int64_t num_classes, std::optional<uint64_t> seed)
     : parameters_(seed), groups_(options.groups), eps_(options.norm_eps) {
   int64_t channels = options.width;
   conv1_ = convolution("conv1", 1, channels, 3, 1);
