@@ -51,15 +51,15 @@ void refuse_another_launcher() {
 }
 
 int run_launch(const launch::LaunchOptions& options, const std::vector<std::string>& words) {
-  if (words.empty() || words.front() != "train") {
-    throw ConfigError("thinwire launch starts ranks of `thinwire train`: thinwire launch -n 2 -- train -c FILE");
+  if (words.empty() || (words.front() != "train" && words.front() != "doctor")) {
+    throw ConfigError("thinwire launch starts ranks of `thinwire train`: thinwire launch -n 2 -- train -c FILE; or of `thinwire doctor`");
   }
   refuse_another_launcher();
   launch::check_options(options);
   comm::LaunchEnvironment env;
   env.world = launch::world_of(options);
   env.source = "launch -n";
-  try {
+  if (words.front() == "train") try {
     const std::string transport = check_train({words.begin() + 1, words.end()}, env);
     if (transport == "mpi")
       throw ConfigError(
@@ -91,7 +91,7 @@ void add_launch(CLI::App& app, int argc, char** argv, Action& action) {
   verb->add_option("--world", options->world)->group("");
   verb->add_flag("--lifeline", options->has_lifeline)->group("");
   const std::vector<std::string> words(argv + std::min(argc, own_arguments(argc, argv) + 1), argv + argc);
-  verb->footer("What stands behind -- is what every rank runs: -- train -c FILE ...");
+  verb->footer("What stands behind -- is what every rank runs: -- train -c FILE ..., or -- doctor");
   verb->callback([options, words, &action] { action = [options, words] { return run_launch(*options, words); }; });
 }
 

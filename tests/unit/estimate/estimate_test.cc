@@ -19,7 +19,7 @@ exchange::SlotTable one_slot(const std::shared_ptr<const compressors::Compressor
 }
 
 Subject subject(const std::shared_ptr<const compressors::Compressor>& codec, int ranks = 2) {
-  Subject s{.table = one_slot(codec)};
+  Subject s{.model = {}, .pass = {}, .table = one_slot(codec), .exchange = {}, .compress = {}, .checkpoint = {}, .data = {}};
   s.model.layers = 1;
   s.pass.samples = 1;
   s.steps = 100;
