@@ -51,19 +51,21 @@ void refuse_another_launcher() {
 }
 
 int run_launch(const launch::LaunchOptions& options, const std::vector<std::string>& words) {
-  if (words.empty() || words.front() != "train") {
-    throw ConfigError("thinwire launch starts ranks of `thinwire train`: thinwire launch -n 2 -- train -c FILE");
+  if (words.empty() || (words.front() != "train" && words.front() != "doctor")) {
+    throw ConfigError("thinwire launch starts ranks of `thinwire train`: thinwire launch -n 2 -- train -c FILE; or of `thinwire doctor`");
   }
   refuse_another_launcher();
   launch::check_options(options);
   comm::LaunchEnvironment env;
   env.world = launch::world_of(options);
   env.source = "launch -n";
-  const std::string transport = check_train({words.begin() + 1, words.end()}, env);
-  if (transport.empty()) return 0;
-  if (transport == "mpi")
-    throw ConfigError(
-        "comm.transport is mpi, which mpirun starts: mpirun -n N --bind-to none thinwire train ...; thinwire launch joins ranks by grpc");
+  if (words.front() == "train") {
+    const std::string transport = check_train({words.begin() + 1, words.end()}, env);
+    if (transport.empty()) return 0;
+    if (transport == "mpi")
+      throw ConfigError(
+          "comm.transport is mpi, which mpirun starts: mpirun -n N --bind-to none thinwire train ...; thinwire launch joins ranks by grpc");
+  }
   return launch::launch(options,
                         {this_program(), words, [words](const std::filesystem::path& directory) { return resumed(words, directory); }});
 }
@@ -88,7 +90,7 @@ void add_launch(CLI::App& app, int argc, char** argv, Action& action) {
   verb->add_option("--world", options->world)->group("");
   verb->add_flag("--lifeline", options->has_lifeline)->group("");
   const std::vector<std::string> words(argv + std::min(argc, own_arguments(argc, argv) + 1), argv + argc);
-  verb->footer("What stands behind -- is what every rank runs: -- train -c FILE ...");
+  verb->footer("What stands behind -- is what every rank runs: -- train -c FILE ..., or -- doctor");
   verb->callback([options, words, &action] { action = [options, words] { return run_launch(*options, words); }; });
 }
 

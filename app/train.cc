@@ -21,11 +21,22 @@
 #include "comm/rendezvous/environment.h"
 #include "config/load.h"
 #include "trainer/options.h"
-#include "trainer/planning.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
 
 namespace thinwire::app {
+
+std::string choose_transport(const trainer::Options& options, const comm::LaunchEnvironment& env) {
+  std::string transport = options.comm.transport;
+  if (transport == "auto") transport = env.has_mpi ? "mpi" : env.world > 1 ? "grpc" : "loopback";
+  if (transport == "loopback" && env.world > 1) {
+    throw ConfigError(
+        fmt::format("{} is {}, but transport loopback joins only threads of one process: {} copies would train on their own; use "
+                    "comm.transport: mpi under mpirun, grpc elsewhere, or start one process with parallel.dp: {}",
+                    env.source, env.world, env.world, env.world));
+  }
+  return transport;
+}
 
 namespace {
 
@@ -41,26 +52,14 @@ void add_options(CLI::App& verb, TrainArguments& arguments) {
   verb.add_option("--resume", arguments.resume, "auto: from the newest good checkpoint, if any; never; or a run directory or checkpoint")
       ->type_name("auto|never|PATH");
   verb.add_flag("--overwrite", arguments.overwrite, "replace what an earlier run left in the run directory");
-  verb.add_flag("--dry-run", arguments.dry_run, "check the configuration, data and model, print it with all defaults, train nothing");
+  verb.add_flag("--dry-run", arguments.dry_run,
+                "make every check and one step, print the configuration with all defaults and what was found, keep nothing");
 }
 
 trainer::Resume parse_resume(const std::string& text) {
   if (text == "never") return {};
   if (text == "auto") return {trainer::Resume::Mode::automatic, {}};
   return {trainer::Resume::Mode::path, text};
-}
-
-// The transport that `auto` stands for, and a refusal of worlds that do not fit: else N processes would train N copies, silently.
-std::string choose_transport(const trainer::Options& options, const comm::LaunchEnvironment& env) {
-  std::string transport = options.comm.transport;
-  if (transport == "auto") transport = env.has_mpi ? "mpi" : env.world > 1 ? "grpc" : "loopback";
-  if (transport == "loopback" && env.world > 1) {
-    throw ConfigError(
-        fmt::format("{} is {}, but transport loopback joins only threads of one process: {} copies would train on their own; use "
-                    "comm.transport: mpi under mpirun, grpc elsewhere, or start one process with parallel.dp: {}",
-                    env.source, env.world, env.world, env.world));
-  }
-  return transport;
 }
 
 // Whether processes are joined by MPI, or by gRPC; NCCL is started over either.
@@ -174,17 +173,10 @@ int run_train(const TrainArguments& arguments) {
   const trainer::Options& options = loaded->options;
   const auto& root = loaded->root;
   const std::string& transport = loaded->transport;
-  const int expected_world = loaded->world;
-  if (arguments.dry_run) {
-    trainer::checked_slots(options);
-    fmt::print("{}# {} rank{} over {}; nothing was trained: --dry-run\n", config::print(root), expected_world,
-               expected_world == 1 ? "" : "s", transport);
-    return 0;
-  }
-
   trainer::RunRequest request;
   request.resume = parse_resume(arguments.resume);
   request.overwrite = arguments.overwrite;
+  request.dry_run = arguments.dry_run;
   request.config_stem = arguments.config.stem();
   request.resolved_yaml = config::print(root);
   request.config = config::flatten(root);

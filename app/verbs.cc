@@ -28,6 +28,8 @@ void add_verbs(CLI::App& app, int argc, char** argv, Action& action) {
   add_checkpoints(app, action);
   add_config(app, action);
   add_plan(app, action);
+  add_estimate(app, action);
+  add_doctor(app, action);
   add_report(app, action);
   add_version(app, action);
   if (argc > 1) refuse_launch_without_dashes(argc, argv);

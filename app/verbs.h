@@ -22,6 +22,8 @@ void add_train(CLI::App& app, int argc, char** argv, Action& action);
 void add_launch(CLI::App& app, int argc, char** argv, Action& action);
 void add_checkpoints(CLI::App& app, Action& action);  // ckpt ls | inspect | verify | diff | convert | average
 void add_config(CLI::App& app, Action& action);       // config print | docs | schema
+void add_doctor(CLI::App& app, Action& action);
+void add_estimate(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);

@@ -144,6 +144,32 @@ std::optional<Amount> parse_amount(std::string_view text) {
   return Amount{tokens ? Amount::Unit::tokens : Amount::Unit::steps, *value};
 }
 
+namespace {
+struct RateUnit {
+  std::string_view name;
+  double bits_per_s;
+};
+constexpr std::array<RateUnit, 4> kRateUnits{{{"Gbit", 1e9}, {"Mbit", 1e6}, {"kbit", 1e3}, {"bit", 1}}};  // "bit" ends the others too
+}  // namespace
+
+std::optional<double> parse_rate(std::string_view text) {
+  if (text.ends_with("/s")) text.remove_suffix(2);
+  for (const auto& unit : kRateUnits) {
+    if (!text.ends_with(unit.name)) continue;
+    const auto count = parse_real(text.substr(0, text.size() - unit.name.size()));
+    if (!count || *count <= 0 || !std::isfinite(*count * unit.bits_per_s)) return std::nullopt;
+    return *count * unit.bits_per_s;
+  }
+  return std::nullopt;
+}
+
+std::string print_rate(double bits_per_s) {
+  for (const auto& unit : kRateUnits) {
+    if (bits_per_s >= unit.bits_per_s) return fmt::format("{:.4g} {}/s", bits_per_s / unit.bits_per_s, unit.name);
+  }
+  return fmt::format("{:.4g} bit/s", bits_per_s);
+}
+
 std::string print_real(double value) {
   std::string text = fmt::format("{}", value);  // the fewest digits that read back as this double
   const size_t exponent = text.find('e');

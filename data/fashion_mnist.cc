@@ -11,12 +11,12 @@
 #include "base/text.h"
 #include "data/idx.h"
 #include "data/images.h"
+#include "data/sources.h"
 
 namespace thinwire::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kPackagedPath = "/usr/share/datasets/fashion-mnist";
 constexpr int64_t kSide = 28, kClasses = 10;
 constexpr int64_t kTrainPerValidation = 12;  // images of the train files per image of the validation split
 
@@ -26,7 +26,7 @@ fs::path existing(const fs::path& path) {
   throw DataError(
       fmt::format("data.source fashion_mnist: '{}' does not exist: `apt-get install dataset-fashion-mnist` brings it to {}; or set "
                   "data.fashion_mnist_path to the directory that holds it",
-                  path.string(), kPackagedPath));
+                  path.string(), kFashionMnistPath));
 }
 
 ImageSplit read_split(const fs::path& directory, const std::string& name) {
@@ -83,7 +83,7 @@ uint64_t hash_of(const Images& images) {
 }  // namespace
 
 Images load_images(const DataOptions& options) {
-  const fs::path directory = options.fashion_mnist_path.empty() ? kPackagedPath : options.fashion_mnist_path;
+  const fs::path directory = options.fashion_mnist_path.empty() ? kFashionMnistPath : options.fashion_mnist_path;
   Images images;
   images.height = images.width = kSide;
   images.classes = kClasses;

@@ -9,16 +9,14 @@
 
 namespace thinwire::data {
 
-constexpr const char* kPackagedPath = "/usr/share/dictd/gcide.dict.dz";
-
 SourceBytes read_gcide(const std::string& path, int64_t max_bytes) {
-  const std::filesystem::path dictionary = path.empty() ? kPackagedPath : path;
+  const std::filesystem::path dictionary = path.empty() ? kGcidePath : path;
   std::error_code error;
   if (!std::filesystem::exists(dictionary, error)) {
     throw DataError(
         fmt::format("data.source gcide: '{}' does not exist: `apt-get install dict-gcide` brings {}; or set data.gcide_path, "
                     "or train on your own files with data.source: text",
-                    dictionary.string(), kPackagedPath));
+                    dictionary.string(), kGcidePath));
   }
   InputFile file(dictionary);
   Pile pile{{}, max_bytes};

@@ -9,7 +9,6 @@
 namespace thinwire::data {
 namespace {
 
-constexpr int64_t kNumBytes = 4'000'000;
 constexpr uint64_t kSymbols = 64;    // printable ASCII from the space on, so that a sample can be shown
 constexpr uint64_t kSuccessors = 4;  // of each symbol, equally likely: two bits per byte at most
 constexpr int kStepsPerDraw = 64 / 2;
@@ -24,7 +23,7 @@ SourceBytes make_synthetic(uint64_t seed) {
   for (uint64_t i = 0; i < kSymbols * kSuccessors; ++i) {
     successors[i / kSuccessors][i % kSuccessors] = static_cast<uint8_t>(choice.below(i, kSymbols));
   }
-  std::vector<uint8_t> bytes(kNumBytes);
+  std::vector<uint8_t> bytes(kSyntheticBytes);
   uint8_t symbol = 0;
   uint64_t bits = 0;
   for (size_t i = 0; i < bytes.size(); ++i, bits >>= 2) {
@@ -32,7 +31,7 @@ SourceBytes make_synthetic(uint64_t seed) {
     symbol = successors[symbol][bits & 3];
     bytes[i] = static_cast<uint8_t>(' ' + symbol);
   }
-  return {std::move(bytes), fmt::format("SYNTHETIC data, for throughput only: {} of a Markov chain", human_bytes(kNumBytes))};
+  return {std::move(bytes), fmt::format("SYNTHETIC data, for throughput only: {} of a Markov chain", human_bytes(kSyntheticBytes))};
 }
 
 }  // namespace thinwire::data

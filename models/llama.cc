@@ -74,7 +74,7 @@ at::Tensor Block::after(KvCache::Layer& past, int64_t length, const at::Tensor& 
   });
 }
 
-Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
+Llama::Llama(const ModelOptions& options, int64_t vocab_size, std::optional<uint64_t> seed)
     : parameters_(seed), init_std_(options.init_std), context_(options.context) {
   const int64_t d = options.d_model, head_dim = d / options.heads, kv_heads = options.kv_heads.value_or(options.heads);
   const int64_t kv_width = kv_heads * head_dim, ffn = options.ffn_width();
@@ -98,7 +98,7 @@ Llama::Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed)
   }
   final_norm_ = {ones("model.norm.weight", d), options.norm_eps};
   lm_head_.weight = options.tie_embeddings ? embedding_ : matrix("lm_head.weight", vocab_size, d);
-  rotary_ = Rotary(context_, head_dim, options.rope_theta);
+  if (seed) rotary_ = Rotary(context_, head_dim, options.rope_theta);
 }
 
 at::Tensor Llama::matrix(const std::string& name, int64_t rows, int64_t cols, double scale) {

@@ -1,6 +1,7 @@
 // The Llama architecture (Touvron et al., arXiv 2302.13971): RMSNorm before each half block, rotary positions, grouped-query attention,
 // SwiGLU. Names, shapes and conventions are those of Hugging Face's LlamaForCausalLM (half-split rotary), so an export is a copy.
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "models/kv_cache.h"
@@ -43,7 +44,7 @@ struct Block {
 // The three parts are public because a pipeline puts them on different stages.
 class Llama : public Model {
  public:
-  Llama(const ModelOptions& options, int64_t vocab_size, uint64_t seed);
+  Llama(const ModelOptions& options, int64_t vocab_size, std::optional<uint64_t> seed);  // without one: an outline (footprint.h)
 
   const std::vector<Parameter>& parameters() const override { return parameters_.all(); }
   void move_to(c10::Device device) override;

@@ -18,7 +18,7 @@ at::Tensor BasicBlock::operator()(const at::Tensor& x) const {
   return at::relu(residual + (downsample ? downsample->gn(downsample->conv(x)) : x));
 }
 
-ResNet::ResNet(const ModelOptions& options, int64_t num_classes, uint64_t seed)
+ResNet::ResNet(const ModelOptions& options, int64_t num_classes, std::optional<uint64_t> seed)
     : parameters_(seed), groups_(options.groups), eps_(options.norm_eps) {
   int64_t channels = options.width;
   conv1_ = convolution("conv1", 1, channels, 3, 1);

@@ -40,7 +40,7 @@ struct BasicBlock {
 // second stage on, the first block halves the sides and doubles the channels.
 class ResNet : public Model {
  public:
-  ResNet(const ModelOptions& options, int64_t num_classes, uint64_t seed);
+  ResNet(const ModelOptions& options, int64_t num_classes, std::optional<uint64_t> seed);  // without one: an outline (footprint.h)
 
   const std::vector<Parameter>& parameters() const override { return parameters_.all(); }
   at::Tensor logits(const at::Tensor& images) const override;  // fp32 (B, 1, H, W) -> (B, num_classes); any H and W

@@ -33,7 +33,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
     : parts_(parts),
       batches_(*parts.task, parts.options.data.micro_batch, parts.micro_batches, parts.driver.rank(), parts.driver.size()),
       passes_(*parts.model, parts.passes_as_graph),
-      metrics_(parts.location.directory, parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(),
+      metrics_(parts.location.directory, parts.request.dry_run ? Metrics::kSilent : parts.driver.rank(), parts.options.run.steps, parts.options.log.every, tokens_per_step(),
                parts.task->facts()),
       ledger_(dense_bytes_per_step(parts.model->num_parameters(), parts.driver.size())),
       saves_(parts, metrics_, restored.step),
@@ -57,7 +57,7 @@ ExitCode Loop::run() {
   metrics_.started(step_ + 1);
   if (parts_.options.log.tensorboard) metrics_.show_in_tensorboard(parts_.request.resolved_yaml);
   while (step_ < last) {
-    const StepResult result = train_step(step_ + 1);
+    const StepResult result = train_step(step_ + 1, step_ + 1 == last);
     ++step_;
     if (after_step(step_, result)) {
       const int signal = stop_signal();
@@ -71,15 +71,26 @@ ExitCode Loop::run() {
   return saves_.last_failed() ? ExitCode::checkpoint : ExitCode::ok;
 }
 
-Loop::StepResult Loop::train_step(int64_t step) {
+Loop::OneStep Loop::try_step() {
+  count_outside_steps();
+  const StepResult result = train_step(step_ + 1, true);
+  const auto counters = parts_.driver.counters();
+  ledger_.end_step(counters.sent_bytes, counters.received_bytes, true);
+  return {result.loss, result.times.step_s, ledger_.step_sent(), is_dense(step_ + 1)};
+}
+
+bool Loop::is_dense(int64_t step) const {
+  return step <= parts_.options.compress.start.to_steps(parts_.options.run.steps, tokens_per_step());
+}
+
+Loop::StepResult Loop::train_step(int64_t step, bool last) {
   const Options& o = parts_.options;
   exchange::Schedule& schedule = *parts_.schedule;
   StepResult result;
   const auto wire_before = parts_.driver.counters();
   const Stopwatch watch;
   trace::Span computes(trace::Lane::compute, "step", step);
-  const int64_t dense_until = o.compress.start.to_steps(o.run.steps, tokens_per_step());
-  schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, step <= dense_until, step == o.run.steps});
+  schedule.begin_step({static_cast<uint64_t>(step), parts_.micro_batches, is_dense(step), last});
   std::vector<at::Tensor> losses;
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
     const bool is_last = micro + 1 == parts_.micro_batches, calls_hooks = passes_.calls_hooks();

@@ -15,13 +15,21 @@ class Loop {
  public:
   Loop(Parts& parts, const Restored& restored);
   ExitCode run();  // to run.steps, or until a signal asks for a stop
+  // One step as if it were the last of the run, so that whatever is exchanged is: for rehearsal.h. The parts have trained afterwards.
+  struct OneStep {
+    double loss = 0, step_s = 0;  // of this rank
+    uint64_t sent_bytes = 0;
+    bool dense = false;  // it went without codecs, as the first steps are to
+  };
+  OneStep try_step();
 
  private:
   struct StepResult {
     double loss = 0, grad_norm = 0;
     StepTimes times;
   };
-  StepResult train_step(int64_t step);
+  bool is_dense(int64_t step) const;
+  StepResult train_step(int64_t step, bool last);
   void require_finite(const StepResult& result, int64_t step) const;
   // After a step: what is due of metrics, evaluation, verification and checkpoint. True when the ranks agreed to stop.
   bool after_step(int64_t step, const StepResult& result);

@@ -1,13 +1,13 @@
 #include "trainer/metrics.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 
 namespace thinwire::trainer {
@@ -121,6 +121,7 @@ void Metrics::train(const StepRecord& r, const WireLedger& ledger) {
                                {"ratio_total", or_null(ledger.ratio_total())},
                                {"residual_norm", r.residual_norm},
                                {"mem_bytes", mem_bytes},
+                               {"mem_peak_bytes", peak_resident_bytes()},
                                {"synthetic", synthetic_}});
   const auto ms = [&](double StepTimes::*field) { return mean(field) * 1e3; };
   log::info(
@@ -185,13 +186,6 @@ void Metrics::write(const nlohmann::ordered_json& record) {
     log::warn("metrics.jsonl cannot be written (disk full?); training goes on without this record");
     file_.clear();
   }
-}
-
-int64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total_pages = 0, resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace thinwire::trainer

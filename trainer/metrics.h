@@ -79,6 +79,7 @@ struct SaveRecord {
 
 class Metrics {
  public:
+  static constexpr int kSilent = -1;  // a rank that never writes
   // Appends to run_directory/metrics.jsonl on rank 0; elsewhere everything is silent. Synthetic data mark every console line.
   Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
           const TaskFacts& facts);
@@ -112,7 +113,5 @@ class Metrics {
   std::optional<TensorBoard> board_;
   Interval interval_;
 };
-
-int64_t resident_bytes();  // of this process
 
 }  // namespace thinwire::trainer

@@ -10,6 +10,8 @@
 #include "exchange/attach.h"
 #include "exchange/feedback/feedback.h"
 #include "exchange/plan.h"
+#include "models/footprint.h"
+#include "trainer/estimating.h"
 #include "trainer/run_directory.h"
 
 namespace thinwire::trainer {
@@ -26,11 +28,8 @@ std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const Optio
 }
 
 std::vector<exchange::SlotSpec> checked_slots(const Options& options) {
-  const auto seed = static_cast<uint64_t>(options.run.seed);
-  const auto task = make_task(options);
-  const auto model = models::make_model(options.model, task->facts().num_classes, seed);
-  auto slots = slots_of(*model, options);
-  exchange::make_error_feedback(options.compress.error_feedback, exchange::SlotTable(slots, options.exchange.bucket_bytes), seed);
+  auto slots = slots_of(*models::make_outline(options.model, num_classes_of(options)), options);
+  exchange::require_sound(options.compress.error_feedback, exchange::SlotTable(slots, options.exchange.bucket_bytes));
   return slots;
 }
 

@@ -14,7 +14,8 @@ void replan(Parts& parts, int64_t step, Metrics& metrics);
 // The slots of a model's parameters, as configured.
 std::vector<exchange::SlotSpec> slots_of(const models::Model& model, const Options& options);
 
-// The slots of a run under these options, once everything that depends on data, model and codecs together has been refused. Loads the data.
+// The slots of a run under these options, once everything that depends on model and codecs together has been refused. Loads no data, and
+// takes no memory of the model's size.
 std::vector<exchange::SlotSpec> checked_slots(const Options& options);
 
 // Of this rank's last compressed round.

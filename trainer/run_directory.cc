@@ -101,6 +101,13 @@ void check_directory(const fs::path& directory, IfOccupied if_occupied) {
   }
 }
 
+fs::path nearest_existing(const fs::path& path) {
+  std::error_code unreadable;
+  fs::path at = fs::absolute(path);
+  while (!fs::exists(at, unreadable) && at.has_relative_path()) at = at.parent_path();
+  return at;
+}
+
 RunLock::RunLock(const fs::path& directory) {
   const fs::path path = directory / kLockName;
   file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);

@@ -29,6 +29,9 @@ enum class IfOccupied { refuse, overwrite, keep };
 // ConfigError when the run could not live there: the path is a file, or it is not empty and `refuse`. Touches nothing.
 void check_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
 
+// The path, or the folder nearest above it that is there: whose rights and room decide whether the path can be made.
+std::filesystem::path nearest_existing(const std::filesystem::path& path);
+
 // Held by rank 0 for as long as it trains: the kernel lets go of it when the process ends, however it ends.
 class RunLock {
  public:

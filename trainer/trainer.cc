@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -11,12 +12,15 @@
 #include "base/trace.h"
 #include "exchange/attach.h"
 #include "models/graph/graph.h"
+#include "models/cuda.h"
 #include "trainer/agreement.h"
 #include "trainer/announce.h"
+#include "trainer/estimating.h"
 #include "trainer/loop.h"
 #include "trainer/parts.h"
 #include "trainer/planning.h"
 #include "trainer/pretrained/pretrained.h"
+#include "trainer/rehearsal.h"
 #include "trainer/resume.h"
 
 namespace thinwire::trainer {
@@ -184,6 +188,14 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
   parts.optimizer = make_optimizer(options.optim, parts.model->parameters());  // over the gradients just attached
 }
 
+// On a GPU nearly all of it is elsewhere.
+bool lives_on_host(const Options& options) { return options.run.device == "cpu" || (options.run.device == "auto" && models::num_gpus() == 0); }
+
+Setting setting_of(const comm::Driver& driver, const comm::Transport& transport, const std::vector<std::string>& hosts) {
+  const auto here = std::count(hosts.begin(), hosts.end(), hosts[static_cast<size_t>(driver.rank())]);
+  return {driver.size(), static_cast<int>(here), transport.name() == "loopback" ? driver.size() : 1};
+}
+
 // Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.
 ExitCode train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver) {
   auto facts = request.config;
@@ -195,11 +207,14 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
   parts.micro_batches = micro_batches_per_rank(options.data, driver.size());
   parts.location = agree_on_location(driver, options, request);
   const auto hosts = host_names(driver);
+  const Setting setting = setting_of(driver, transport, hosts);
+  const auto outlook = lives_on_host(options) ? std::optional(require_memory(driver, options, setting)) : std::nullopt;
   build(parts, hosts);
   RunLock lock;
   if (parts.location.may_resume)
     on_rank_zero(driver, "locking the run directory", [&] { lock = lock_former_run(parts.location.directory); });
   const Restored restored = resume(parts);
+  if (request.dry_run) return rehearse(parts, restored, transport, subject_of(options, setting), outlook);
 
   on_rank_zero(driver, "preparing the run directory", [&] {
     lock = prepare_directory(parts.location.directory, if_occupied(request), std::move(lock));

@@ -17,6 +17,7 @@ namespace thinwire::trainer {
 struct RunRequest {
   Resume resume;
   bool overwrite = false;
+  bool dry_run = false;                       // every check and one step, and nothing is written: rehearsal.h
   std::string config_stem = "run";            // for run.name: auto
   std::string resolved_yaml;                  // what config.yaml will hold
   std::map<std::string, std::string> config;  // flattened, for comparisons between ranks and with checkpoints

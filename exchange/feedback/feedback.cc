@@ -33,6 +33,10 @@ bool loses_anything(const SlotTable& table) {
   return std::any_of(table.slots().begin(), table.slots().end(), [](const SlotSpec& slot) { return slot.delta() < 1; });
 }
 
+void require_sound(const FeedbackOptions& options, const SlotTable& table) {
+  if (options.name == "econtrol") etas(options, table);
+}
+
 bool works_on_devices(const FeedbackOptions& options) {
   return options.name == "none" || (options.name == "ef14" && options.state == "fp32");
 }

@@ -110,6 +110,9 @@ std::unique_ptr<ErrorFeedback> make_error_feedback(const FeedbackOptions& option
 // Does the policy keep what it keeps wherever a bucket's numbers live? Else its buckets go through the host.
 bool works_on_devices(const FeedbackOptions& options);
 
+// ConfigError as make_error_feedback throws it, without the memory of a policy.
+void require_sound(const FeedbackOptions& options, const SlotTable& table);
+
 // Does any codec of the table lose something? Without one there is nothing to feed back.
 bool loses_anything(const SlotTable& table);
 

@@ -71,7 +71,7 @@ class CommandLine(thinwire.Case):
         self.refused(CHECKPOINT, "did you mean 'auto'?", options=["--resume", "atuo"])
 
     def test_a_verb_that_is_not_built_yet_is_an_error(self):
-        for verb in ("coordinator", "estimate", "bench", "doctor"):
+        for verb in ("coordinator", "bench"):
             self.assertIn(verb, self.thinwire(verb, code=USAGE).err)
 
     def test_no_verb_an_unknown_option_and_a_missing_argument_are_usage_errors(self):

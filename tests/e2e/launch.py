@@ -185,10 +185,12 @@ exit $status
         command = " ".join(re.search(r"- >-\n(.*?)\n          ports:", text, re.DOTALL).group(1).split())
         self.assertTrue(command.startswith("exec thinwire launch "), command)
         command = command.replace("exec thinwire", str(thinwire.program)).replace("/config/run.yaml", "small.yaml")
+        command = command.replace("thinwire-0.thinwire:29500", f"127.0.0.1:{free_port()}").replace("run.dir=/runs", "run.dir=runs")
         command += " --dry-run --set data.global_batch=8"
-        done = self.start("sh", "-c", command, environment={"JOB_COMPLETION_INDEX": "0"}).wait()
-        self.assertEqual(done.code, 0, done.text)
-        self.assertIn("4 ranks over grpc", done.out)
+        pods = [self.start("sh", "-c", command, environment={"JOB_COMPLETION_INDEX": str(index)}) for index in range(2)]
+        done = [pod.wait() for pod in pods]
+        self.assertEqual([pod.code for pod in done], [0, 0], done[0].text + done[1].text)
+        self.assertIn("4 ranks over grpc", done[0].out)
 
 
 class Failures(Launched):

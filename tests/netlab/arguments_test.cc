@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "base/error.h"
+#include "config/values.h"
 
 namespace thinwire::netlab {
 namespace {
@@ -26,20 +27,20 @@ std::string error_of(const std::vector<std::string>& words) {
 }
 
 TEST(NetlabUnits, RatesArePowersOfTenOfBits) {
-  EXPECT_EQ(parse_rate("200Mbit"), 200e6);
-  EXPECT_EQ(parse_rate("1.5Gbit/s"), 1.5e9);
-  EXPECT_EQ(parse_rate("64kbit"), 64e3);
-  EXPECT_EQ(parse_rate("9600bit/s"), 9600);
+  EXPECT_EQ(config::parse_rate("200Mbit"), 200e6);
+  EXPECT_EQ(config::parse_rate("1.5Gbit/s"), 1.5e9);
+  EXPECT_EQ(config::parse_rate("64kbit"), 64e3);
+  EXPECT_EQ(config::parse_rate("9600bit/s"), 9600);
   for (const char* text : {"", "200", "200MB", "Mbit", "200mbit", "200 Mbit", "-1Mbit", "0Mbit", "1e400Mbit", "200Mbit/", "/s", "infbit"}) {
-    EXPECT_EQ(parse_rate(text), std::nullopt) << text;
+    EXPECT_EQ(config::parse_rate(text), std::nullopt) << text;
   }
 }
 
 TEST(NetlabUnits, RatesArePrintedInTheLargestUnitThatFits) {
-  EXPECT_EQ(print_rate(200e6), "200 Mbit/s");
-  EXPECT_EQ(print_rate(1.25e9), "1.25 Gbit/s");
-  EXPECT_EQ(print_rate(999), "999 bit/s");
-  EXPECT_EQ(print_rate(0), "0 bit/s");
+  EXPECT_EQ(config::print_rate(200e6), "200 Mbit/s");
+  EXPECT_EQ(config::print_rate(1.25e9), "1.25 Gbit/s");
+  EXPECT_EQ(config::print_rate(999), "999 bit/s");
+  EXPECT_EQ(config::print_rate(0), "0 bit/s");
 }
 
 TEST(NetlabUnits, CutsNameAHostAMomentAndASpan) {

@@ -38,7 +38,7 @@ class Verbs(unittest.TestCase):
     def test_an_unknown_verb_is_a_usage_error_that_lists_the_verbs(self):
         code, output = self.run_verb("juggle")
         self.assertEqual(code, 2)
-        for word in ("'juggle'", "build", "test", "fuzz", "soak", "bench", "tables", "peers", "demo", "links", "netlab", "clean", "help"):
+        for word in ("'juggle'", "build", "test", "fuzz", "soak", "forecasts", "bench", "tables", "peers", "demo", "links", "netlab", "clean", "help"):
             self.assertIn(word, output)
 
     def test_a_verb_refuses_arguments_that_it_would_ignore(self):

@@ -46,7 +46,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
                [&](int64_t n) { arguments.hosts = static_cast<int>(n); });
   add<double>(
       app, "--rate", "of each host, in each direction: 10kbit, 200Mbit, 1Gbit (default: unlimited)",
-      "a rate from 1kbit to 100Gbit, such as 200Mbit", [](const std::string& text) { return parse_rate(text); }, 1e3, 1e11,
+      "a rate from 1kbit to 100Gbit, such as 200Mbit", [](const std::string& text) { return config::parse_rate(text); }, 1e3, 1e11,
       [&](double rate) { wire.bits_per_s = rate; });
   add<double>(app, "--delay", "one way: 10ms makes a round trip of 20 ms (default 0)", "a time from 0 to 60s, such as 10ms", seconds, 0.0,
               60.0, [&](double s) { wire.delay = std::chrono::nanoseconds(static_cast<int64_t>(s * 1e9)); });

@@ -13,8 +13,8 @@
 #include <sstream>
 #include <thread>
 
+#include "config/values.h"
 #include "tools/netlab/precedence.h"
-#include "tools/netlab/units.h"
 
 namespace thinwire::netlab {
 
@@ -205,8 +205,8 @@ int measure(const Host& from, const Host& to, const LineOptions& asked) {
              arrived.sent - arrived.came, arrived.sent, 100 * asked.loss);
   std::fflush(stdout);
   const Rates rates = transfer(from, to, asked);
-  fmt::print("rate        {} on the wire, {} of it payload of one TCP connection (asked: {})\n", print_rate(rates.wire_bits_per_s),
-             print_rate(rates.payload_bits_per_s), asked.bits_per_s ? print_rate(*asked.bits_per_s) : "unlimited");
+  fmt::print("rate        {} on the wire, {} of it payload of one TCP connection (asked: {})\n", config::print_rate(rates.wire_bits_per_s),
+             config::print_rate(rates.payload_bits_per_s), asked.bits_per_s ? config::print_rate(*asked.bits_per_s) : "unlimited");
   return 0;
 }
 

@@ -1,4 +1,4 @@
-// What the command line of netlab writes in its own units: rates and cuts. Sizes, times and fractions are read as in a configuration
+// What the command line of netlab writes in its own units: cuts. Rates, sizes, times and fractions are read as in a configuration
 // (config/values.h). Like there: the whole text or nothing.
 #pragma once
 #include <optional>
@@ -6,10 +6,6 @@
 #include <string_view>
 
 namespace thinwire::netlab {
-
-// "10kbit", "200Mbit", "1.5Gbit/s": bits per second, powers of ten. A number without a unit says neither bits nor bytes and is refused.
-std::optional<double> parse_rate(std::string_view text);
-std::string print_rate(double bits_per_s);  // "200 Mbit/s"
 
 // A host that nobody reaches for a while.
 struct Cut {

@@ -25,6 +25,12 @@ class RunDirectory : public testing::Test {
   RunOptions options_;
 };
 
+TEST_F(RunDirectory, NearestExistingIsTheFolderAboveWhatIsNotThere) {
+  EXPECT_EQ(nearest_existing(root_), root_);
+  EXPECT_EQ(nearest_existing(root_ / "runs" / "one"), root_);
+  EXPECT_EQ(nearest_existing("/no/such/folder"), "/");
+}
+
 TEST_F(RunDirectory, AutoNameIsStemDateAndTime) {
   const auto location = locate_run(options_, {}, "quick");
   EXPECT_EQ(location.directory.parent_path(), root_);
