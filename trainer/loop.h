@@ -22,6 +22,7 @@ class Loop {
     StepTimes times;
   };
   StepResult train_step(int64_t step);
+  Batch next_batch(int64_t step, int64_t micro) const;
   void require_finite(const StepResult& result, int64_t step) const;
   // After a step: what is due of metrics, evaluation, verification and checkpoint. True when the ranks agreed to stop.
   bool after_step(int64_t step, const StepResult& result);
