@@ -25,7 +25,7 @@ int fail(ExitCode code, const char* what) {
 int run(int argc, char** argv) {
   CLI::App app(
       "Trains models on machines joined by thin wires.\nExit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint, 5 transport, "
-      "7 non-finite values, 8 out of memory, 75 stopped by a signal after a good checkpoint.",
+      "6 no progress, 7 non-finite values, 8 out of memory, 75 stopped by a signal after a good checkpoint.",
       "thinwire");
   app.require_subcommand(1);
   app.set_version_flag("--version", app::version_text);

@@ -19,7 +19,10 @@
 #include "comm/mpi/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "comm/rendezvous/environment.h"
+#include "comm/rendezvous/siblings.h"
+#include "comm/rendezvous/start_guard.h"
 #include "config/load.h"
+#include "launch/failure.h"
 #include "trainer/options.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -117,12 +120,29 @@ ExitCode train_as_threads(const trainer::Options& options, const trainer::RunReq
   return code;
 }
 
-ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvironment& env, const trainer::RunRequest& request) {
+// From any thread: for a rank that hangs.
+[[noreturn]] void end_process(ExitCode code, const std::string& why) {
+  log::error("{}", why);
+  if (const auto path = comm::environment_variable("TORCHELASTIC_ERROR_FILE")) launch::write_error_report(*path, code, why);
+  comm::MpiSession::abort_process(code);
+}
+
+// MPI waits for ranks that do not come without end, and cannot say for whom.
+[[noreturn]] void end_start(double limit_s, const comm::LaunchEnvironment& env) {
+  const std::string absent = comm::describe_absent(comm::siblings("OMPI_COMM_WORLD_RANK"), getpid(), env.world);
+  end_process(ExitCode::comm, fmt::format("not all {} ranks have come to MPI within {:g} s (comm.start_timeout){}{}", env.world, limit_s,
+                                          absent.empty() ? "" : ": ", absent));
+}
+
+ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvironment& env, trainer::RunRequest request) {
+  const double limit_s = options.comm.start_timeout_s;
+  auto guard = std::make_unique<comm::StartGuard>(limit_s, [&env, limit_s] { end_start(limit_s, env); });
+  request.on_connected = [&guard] { guard.reset(); };
   const comm::MpiSession session;
   try {
     check_world(options, env, session.world_size());
     const auto mpi = comm::make_mpi_transport();
-    const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.timeout_s) : nullptr;
+    const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.start_timeout_s) : nullptr;
     trainer::install_stop_handlers();
     return trainer::train(options, nccl ? *nccl : *mpi, request);
   } catch (const Error& e) {
@@ -138,8 +158,10 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
 }
 
 ExitCode train_over_grpc(const trainer::Options& options, const comm::LaunchEnvironment& env, const trainer::RunRequest& request) {
-  const auto grpc = comm::make_grpc_transport(env, options.comm.grpc);
-  const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*grpc, env, options.comm.timeout_s) : nullptr;
+  comm::GrpcOptions with = options.comm.grpc;
+  with.start_timeout_s = options.comm.start_timeout_s;
+  const auto grpc = comm::make_grpc_transport(env, with);
+  const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*grpc, env, options.comm.start_timeout_s) : nullptr;
   trainer::install_stop_handlers();
   return trainer::train(options, nccl ? *nccl : *grpc, request);
 }
@@ -188,6 +210,7 @@ int run_train(const TrainArguments& arguments) {
     if (const auto note = comm::environment_variable("THINWIRE_RUN_NOTE"))
       trainer::write_text(*note, std::filesystem::absolute(directory).string() + "\n");
   };
+  request.end_process = end_process;
   const ExitCode code = goes_over_grpc(transport, env) ? train_over_grpc(options, env, request)
                         : loaded->has_processes        ? train_over_mpi(options, env, request)
                                                        : train_as_threads(options, request);

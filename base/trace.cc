@@ -103,6 +103,7 @@ double Span::end() {
   if (seconds_ >= 0) return seconds_;
   const auto now = Clock::now();
   seconds_ = std::chrono::duration<double>(now - begin_).count();
+  noted_.end(bytes_);
   if (t_recorder) t_recorder->add(lane_, what_, number_, bytes_, begin_, now);
   return seconds_;
 }

@@ -7,7 +7,9 @@
 #include <chrono>
 #include <future>
 
+#include "base/flight.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "comm/collectives.h"
 
 namespace thinwire::checkpoint {
@@ -25,6 +27,23 @@ Messages gather(comm::Driver& driver, const std::string& what, ConstBytes mine, 
   return all;
 }
 
+bool is_at_work(const std::vector<std::byte>& flag) { return flag.size() != 1 || flag[0] == std::byte{0}; }
+
+// Every rank says whether it has done its work. The patience with disks ends on all ranks at about the same time: the first to find out tells.
+bool somebody_works(comm::Driver& driver, const std::string& what, bool done, double worked_s) {
+  const std::array<std::byte, 1> mine = {std::byte{done}};
+  std::vector<int> busy;
+  const auto ask = [&](comm::Wire& wire) {
+    const Messages all = comm::all_gather(wire, mine, mine.size());
+    for (size_t member = 0; member < all.size(); ++member) {
+      if (is_at_work(all[member])) busy.push_back(static_cast<int>(member));
+    }
+    if (!busy.empty() && worked_s > driver.patience().disk_timeout_s()) wire.give_up_on(busy, what, worked_s);
+  };
+  driver.run("checkpoint: " + what, ask, driver.background_lane());
+  return !busy.empty();
+}
+
 RankResult attempt(const std::function<std::string()>& work) {
   try {
     return {true, work()};
@@ -35,11 +54,8 @@ RankResult attempt(const std::function<std::string()>& work) {
 
 // Until no rank is working any more.
 RankResult finish_together(comm::Driver& driver, const std::string& what, std::future<RankResult>& mine) {
-  for (bool somebody_works = true; somebody_works;) {
-    const bool done = mine.wait_for(kStillAtIt) == std::future_status::ready;
-    const std::array<std::byte, 1> message = {std::byte{done}};
-    const Messages all = gather(driver, what, message, message.size());
-    somebody_works = std::any_of(all.begin(), all.end(), [](const auto& one) { return one.size() != 1 || one[0] == std::byte{0}; });
+  const Stopwatch worked;
+  while (somebody_works(driver, what, mine.wait_for(kStillAtIt) == std::future_status::ready, worked.seconds())) {
   }
   return mine.get();
 }
@@ -48,8 +64,10 @@ RankResult finish_together(comm::Driver& driver, const std::string& what, std::f
 
 std::vector<RankResult> together(comm::Driver& driver, const std::string& what, const std::function<std::string()>& work) {
   auto log = log::current();
-  std::future<RankResult> mine = std::async(std::launch::async, [&work, log] {
+  std::future<RankResult> mine = std::async(std::launch::async, [&work, &what, log, record = flight::current()] {
     log::adopt(log);
+    flight::adopt(record, "disk");
+    const flight::Scope noted(flight::Kind::checkpoint, what);
     return attempt(work);
   });
   const RankResult own = finish_together(driver, what, mine);

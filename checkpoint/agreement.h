@@ -18,7 +18,7 @@ struct RankResult {
 //
 // While disks are slow no message would pass, and a peer that waits for longer than the wire's timeout gives up: so the work runs on a
 // thread of its own while ranks keep telling each other, on the driver's background lane, that they are still at it. Throws CommError when
-// a peer is lost. Texts are cut to 60 kB. `what` is for messages.
+// a peer is lost, or still at it after driver.patience().disk_timeout_s(). Texts are cut to 60 kB. `what` is for messages.
 std::vector<RankResult> together(comm::Driver& driver, const std::string& what, const std::function<std::string()>& work);
 
 // CheckpointError with the first failing rank's text, the same on every rank.

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "base/flight.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/trace.h"
@@ -15,9 +16,11 @@ BackgroundSaver::~BackgroundSaver() {
 
 void BackgroundSaver::begin(int64_t step, State state, RunFacts facts) {
   check(!under_way(), "one save is under way at a time");
-  const auto save = [this, step, state = std::move(state), facts = std::move(facts), log = log::current(), trace = trace::current()] {
+  const auto save = [this, step, state = std::move(state), facts = std::move(facts), log = log::current(), trace = trace::current(),
+                     record = flight::current()] {
     log::adopt(log);
     trace::adopt(trace);
+    flight::adopt(record, "saver");
     trace::set_thread(trace::kBackgroundThread);
     Outcome outcome{step, 0, ""};
     trace::Span span(trace::Lane::checkpoint, "save", step);

@@ -18,6 +18,8 @@ void describe(config::Section& section, CheckpointOptions& options) {
   section.choice(
       "when_busy", options.when_busy, {"wait", "skip"},
       "async: a save is due while the one before is under way; wait: training waits for that one; skip: the one due is left out");
+  section.seconds("timeout", options.timeout_s, {0.1, 864000},
+                  "longest time that a rank may be at one part of a save or a load, its disk included, before the run ends");
   section.integer("threads", options.threads, {1, 256}, "threads of each rank that code and decode tensors");
   section.integer("keep", options.keep, {0}, "newest checkpoints that stay on disk; 0: all");
   section.integer("keep_every", options.keep_every, {0}, "checkpoints of steps that are a multiple of this stay besides; 0: none");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/flight.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "base/trace.h"
@@ -38,17 +39,19 @@ std::pair<ExitCode, std::string> reason_of(const std::exception_ptr& error) {
 
 struct Driver::Impl {
   struct Lane {
-    Lane(Transport& transport, const std::string& name, double timeout_s, BusyTime* busy)
-        : channel(open_to_all(transport, name)), wire(*channel, timeout_s, busy) {}
+    Lane(Transport& transport, const std::string& as, const std::shared_ptr<Patience>& patience, BusyTime* busy)
+        : name(as), channel(open_to_all(transport, name)), wire(*channel, patience, busy) {}
+    const std::string name;
     const std::unique_ptr<Channel> channel;
     Wire wire;  // of the lane's thread alone
     std::condition_variable wake;
     Task* first = nullptr;  // the queue, guarded by mutex
     Task* last = nullptr;
+    int64_t num_tasks = 0;  // that were begun; of the lane's thread alone
     std::thread thread;
   };
 
-  Impl(Transport& transport, double timeout_s, int bulk_lanes) {
+  Impl(Transport& transport, double timeout_s, int bulk_lanes) : patience(std::make_shared<Patience>(timeout_s)) {
     check(bulk_lanes > 0, "there is a bulk lane");
     const int most = transport.max_bulk_lanes();
     if (bulk_lanes > most) {
@@ -58,11 +61,13 @@ struct Driver::Impl {
       }
       bulk_lanes = most;
     }
-    lanes.push_back(std::make_unique<Lane>(transport.control(), "control", timeout_s, &busy));
-    for (int i = 1; i <= bulk_lanes; ++i) lanes.push_back(std::make_unique<Lane>(transport, "bulk " + std::to_string(i), timeout_s, &busy));
-    lanes.push_back(std::make_unique<Lane>(transport.control(), "background", timeout_s, nullptr));
+    lanes.push_back(std::make_unique<Lane>(transport.control(), "control", patience, &busy));
+    for (int i = 1; i <= bulk_lanes; ++i) lanes.push_back(std::make_unique<Lane>(transport, "bulk " + std::to_string(i), patience, &busy));
+    lanes.push_back(std::make_unique<Lane>(transport.control(), "background", patience, nullptr));
+    watch = open_to_all(transport.control(), "watch");
     for (size_t i = 0; i < lanes.size(); ++i) {
-      lanes[i]->thread = std::thread([this, i] {
+      lanes[i]->thread = std::thread([this, i, record = flight::current()] {
+        flight::adopt(record, lanes[i]->name);
         trace::set_thread(i + 1 == lanes.size() ? trace::kBackgroundThread : static_cast<int>(i) + 1);  // 0 is the training thread
         serve(*lanes[i]);
       });
@@ -95,6 +100,7 @@ struct Driver::Impl {
     log::adopt(task.log_);
     trace::adopt(task.trace_);
     const WireCounters before = lane.wire.counters();
+    const flight::Scope noted(flight::Kind::task, task.name_, lane.num_tasks++);
     try {
       lane.wire.set_purpose(task.name_);
       task.job_(lane.wire);
@@ -114,11 +120,18 @@ struct Driver::Impl {
 
   void abort_because_of(const std::exception_ptr& error) noexcept {
     const auto [code, why] = reason_of(error);
-    for (auto& lane : lanes) lane->channel->abort(code, why);
+    abort_channels(code, why);
   }
 
+  void abort_channels(ExitCode code, std::string_view why) noexcept {
+    for (auto& lane : lanes) lane->channel->abort(code, why);
+    watch->abort(code, why);
+  }
+
+  const std::shared_ptr<Patience> patience;
   BusyTime busy;
   std::vector<std::unique_ptr<Lane>> lanes;
+  std::unique_ptr<Channel> watch;  // carries nothing: whoever gives up is heard on it, by a thread that waits for no message
   mutable std::mutex mutex;
   std::condition_variable done;
   std::exception_ptr failure;  // the first, guarded by mutex, as all below
@@ -158,7 +171,11 @@ void Driver::post(Task& task, int at) {
   lane.wake.notify_one();
 }
 
+Patience& Driver::patience() { return *impl_->patience; }
+Status Driver::health() { return impl_->watch->health(); }
+
 void Driver::settle(Task& task) noexcept {
+  const flight::Scope noted(flight::Kind::wait, task.name_);
   std::unique_lock lock(impl_->mutex);
   impl_->done.wait(lock, [&] { return !task.pending_; });
 }
@@ -186,7 +203,7 @@ void Driver::abort(ExitCode code, const std::string& why) noexcept {
     if (!impl_->failure) impl_->failure = std::make_exception_ptr(CommError(fmt::format("rank {}: {}", rank(), why), code));
   } catch (...) {  // out of memory for the text: the channels below still fail whatever uses them
   }
-  for (auto& lane : impl_->lanes) lane->channel->abort(code, why);
+  impl_->abort_channels(code, why);
 }
 
 WireCounters Driver::counters() const {

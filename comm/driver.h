@@ -5,6 +5,8 @@
 // disks and may have to say something at any time. Tasks of a lane run one after another in the order posted; so every rank must post the
 // same tasks to a lane in the same order. A task may block on the wire, never on the thread that posted it. After a task threw, all channels
 // are aborted, and every task that has not ended fails with the same error.
+// Each lane notes its tasks in the flight record of the thread that made the driver (base/flight.h), numbered: the k-th task of a lane is the
+// same on every rank.
 // Thread-safe. The destructor lets posted tasks finish, or fail, and joins.
 #pragma once
 #include <cstddef>
@@ -51,7 +53,7 @@ class Driver {
   static constexpr int kControl = 0;  // the lane of what is small; bulk lanes follow it, then that of the background
 
   // Opens channels of all the transport's ranks, those of control and of the background over transport.control(). timeout_s bounds the wait
-  // for any one message. A transport that serves fewer bulk lanes than asked for gets fewer; a line of the log says so.
+  // for any one message, until patience() is told otherwise. A transport that serves fewer bulk lanes than asked for gets fewer; a line of the log says so.
   Driver(Transport& transport, double timeout_s, int bulk_lanes = 2);
   ~Driver();
   Driver(const Driver&) = delete;
@@ -67,6 +69,11 @@ class Driver {
   void wait(Task& task);             // until it is not pending: not from inside a task. Rethrows what it threw, once
   void settle(Task& task) noexcept;  // wait() that keeps the error to itself
   void run(std::string name, std::function<void(Wire&)> job, int lane = kControl);  // post() and wait()
+
+  Patience& patience();
+
+  // Of all channels, found without waiting for any message: failed once this rank or another one gave up. One thread at a time asks.
+  Status health();
 
   // From any thread: this rank is going down with `code` because of `why`; tells the peers and fails all tasks.
   void abort(ExitCode code, const std::string& why) noexcept;

@@ -59,6 +59,12 @@ class Backoff {
   int yields_left_ = kYields;
   Stopwatch waited_;
 };
+
+// -1: several.
+int64_t the_peer_of(const Channel& channel, std::span<const Op> ops) {
+  const bool is_one = std::all_of(ops.begin(), ops.end(), [&](const Op& op) { return op.peer == ops.front().peer; });
+  return is_one ? channel.member(ops.front().peer) : -1;
+}
 }  // namespace
 
 void BusyTime::begin() {
@@ -77,7 +83,7 @@ double BusyTime::seconds() const {
 }
 
 Wire::Wire(Wire& parent, std::vector<int> members)
-    : channel_(parent.channel_), parent_(&parent), members_(std::move(members)), timeout_s_(parent.timeout_s_) {
+    : channel_(parent.channel_), parent_(&parent), members_(std::move(members)), patience_(parent.patience_) {
   const auto own = std::find(members_.begin(), members_.end(), parent.rank());
   check(own != members_.end() && std::is_sorted(members_.begin(), members_.end()), "this rank is a member of the subset");
   own_index_ = static_cast<int>(own - members_.begin());
@@ -100,6 +106,7 @@ void Wire::run(std::span<Op> ops, std::string_view what) {
     longest_bytes = std::max(longest_bytes, op.buffer.bytes);
   }
   counters_.sent_bytes += sent_bytes;
+  flight::Scope noted(flight::Kind::wire, what, -1, sent_bytes, the_peer_of(channel_, ops));
   trace::Span transmits(trace::Lane::wire_tx, what), receives(trace::Lane::wire_rx, what);
   wait(channel_.post(ops), longest_bytes, what);
   for (const Op& op : ops) {
@@ -111,19 +118,23 @@ void Wire::run(std::span<Op> ops, std::string_view what) {
 }
 
 void Wire::wait(Ticket ticket, size_t longest_bytes, std::string_view what) {
+  constexpr double kMostAtOnce_s = 1;  // a process that was stopped for a while must not blame the others for it
   Backoff backoff(longest_bytes);
-  Stopwatch since_progress;
+  Stopwatch since_poll;
+  double waited_s = 0;
   uint64_t seen = 0;
   for (;;) {
     const Status status = channel_.poll(ticket);
     if (status.state == Status::State::done) return;
     if (status.state == Status::State::failed) fail(status.why + ", met", what, status.code);
+    waited_s += std::min(since_poll.seconds(), kMostAtOnce_s);
+    since_poll = {};
     if (status.progress != seen) {
       seen = status.progress;
-      since_progress = {};
+      waited_s = 0;
       backoff.reset();
-    } else if (since_progress.seconds() > timeout_s_) {
-      fail(fmt::format("no message from {} for {:g} s", absent(channel_.waiting_for(ticket)), timeout_s_), what);
+    } else if (const double timeout_s = patience_->timeout_s(); waited_s > timeout_s) {
+      give_up_on({std::string(what), purpose(), {}, timeout_s}, channel_.waiting_for(ticket));
     }
     backoff.pause();
   }
@@ -131,17 +142,17 @@ void Wire::wait(Ticket ticket, size_t longest_bytes, std::string_view what) {
 
 void Wire::fail(const std::string& why, std::string_view what, ExitCode code) {
   if (parent_ != nullptr) parent_->fail(why, what, code);
-  const std::string message = fmt::format("{} in {}{}", why, what, purpose_.empty() ? "" : fmt::format(" ({})", purpose_));
+  const std::string message = fmt::format("{} in {}{}", why, what, purpose().empty() ? "" : fmt::format(" ({})", purpose()));
   channel_.abort(code, message);
   throw CommError(message, code);
 }
 
-std::string Wire::absent(const std::vector<int>& peers) const {
-  std::vector<int> ranks;
-  ranks.reserve(peers.size());
-  for (const int peer : peers) ranks.push_back(channel_.member(peer));
-  std::sort(ranks.begin(), ranks.end());
-  return fmt::format("rank{} {}", ranks.size() == 1 ? "" : "s", fmt::join(ranks, ", "));
+void Wire::give_up_on(Stuck stuck, const std::vector<int>& members) {
+  for (const int index : members) stuck.missing.push_back(member(index));
+  std::sort(stuck.missing.begin(), stuck.missing.end());
+  const Diagnosis diagnosis = patience_->judge(stuck);
+  channel_.abort(diagnosis.code, diagnosis.why);
+  throw CommError(diagnosis.why, diagnosis.code);
 }
 
 }  // namespace thinwire::comm

@@ -254,6 +254,7 @@ std::optional<End> attend(Ranks& ranks, Course& course, const std::function<void
       report(ranks, *first);
       say("ending the ranks that still run");
       ranks.signal(SIGTERM);
+      ranks.signal(SIGCONT);  // one that is stopped cannot take it
       since_end.emplace();
     }
     const bool is_over = (since_stop && since_stop->seconds() > course.grace_s) || (since_end && since_end->seconds() > course.grace_s);

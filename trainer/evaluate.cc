@@ -2,6 +2,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include "base/flight.h"
 #include "trainer/agreement.h"
 
 namespace thinwire::trainer {
@@ -15,6 +16,7 @@ Scores evaluate(const models::Model& model, const Task& task, const EvalOptions&
     to.target_bytes += more.target_bytes;
   };
   for (int64_t b = driver.rank(); b < options.batches; b += driver.size()) {
+    const flight::Scope noted(flight::Kind::evaluation, "batch", b);
     add(mine, task.score(model, task.validation_batch(b * micro_batch, micro_batch, options.batches * micro_batch)));
   }
   for (const Scores& part : gather_values(driver, "validation", mine)) add(all, part);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "base/flight.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
@@ -59,7 +60,9 @@ ExitCode Loop::run() {
   while (step_ < last) {
     const StepResult result = train_step(step_ + 1, step_ + 1 == last);
     ++step_;
-    if (after_step(step_, result)) {
+    const bool stops = after_step(step_, result);
+    parts_.watchdog.first_step_is_done();
+    if (stops) {
       const int signal = stop_signal();
       saves_.save_and_wait(step_, ledger_.state());
       metrics_.event(step_, "stopped", fmt::format("signal {}", signal));
@@ -87,6 +90,7 @@ Loop::StepResult Loop::train_step(int64_t step, bool last) {
   const Options& o = parts_.options;
   exchange::Schedule& schedule = *parts_.schedule;
   StepResult result;
+  parts_.watchdog.begin_step(step);
   const auto wire_before = parts_.driver.counters();
   const Stopwatch watch;
   trace::Span computes(trace::Lane::compute, "step", step);
@@ -95,7 +99,7 @@ Loop::StepResult Loop::train_step(int64_t step, bool last) {
   for (int64_t micro = 0; micro < parts_.micro_batches; ++micro) {
     const bool is_last = micro + 1 == parts_.micro_batches, calls_hooks = passes_.calls_hooks();
     parts_.armed = is_last && calls_hooks;
-    losses.push_back(passes_.run(batches_.get(step, micro)));
+    losses.push_back(passes_.run(next_batch(step, micro)));
     if (is_last && !calls_hooks) report_all_gradients(schedule);
   }
   parts_.armed = false;
@@ -118,6 +122,11 @@ Loop::StepResult Loop::train_step(int64_t step, bool last) {
   result.times.wire_s = parts_.driver.counters().busy_s - wire_before.busy_s;
   result.times.step_s = watch.seconds();
   return result;
+}
+
+Batch Loop::next_batch(int64_t step, int64_t micro) const {
+  const flight::Scope noted(flight::Kind::data, "batch", micro);
+  return batches_.get(step, micro);
 }
 
 void Loop::require_finite(const StepResult& result, int64_t step) const {
@@ -226,6 +235,7 @@ void Loop::count_outside_steps() {
 }
 
 void Loop::finish() {
+  parts_.watchdog.last_step_is_done();
   count_outside_steps();
   const auto ratio = ledger_.ratio_total();
   const std::string saving = ratio ? fmt::format("ratio_total {:.1f}", *ratio) : "nothing was sent";

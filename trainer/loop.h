@@ -30,6 +30,7 @@ class Loop {
   };
   bool is_dense(int64_t step) const;
   StepResult train_step(int64_t step, bool last);
+  Batch next_batch(int64_t step, int64_t micro) const;
   void require_finite(const StepResult& result, int64_t step) const;
   // After a step: what is due of metrics, evaluation, verification and checkpoint. True when the ranks agreed to stop.
   bool after_step(int64_t step, const StepResult& result);

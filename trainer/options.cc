@@ -26,7 +26,6 @@ void describe(config::Section& s, GrpcOptions& o) {
          "by which of its addresses a host is reached: auto, an interface, an address, or a subnet such as 10.0.0.0/8");
   s.text("ports", o.ports, "where a rank listens for the others: any, or a range such as 40000-40100");
   s.text("store", o.store, "HOST:PORT at which rank 0 lets ranks meet; auto: what the launcher says (docs/launch.md)");
-  s.seconds("start_timeout", o.start_timeout_s, {0.1, 86400}, "until all ranks have met");
   s.rule("ports", [&o] { return refusal_of([&o] { parse_ports(o.ports); }); });
   s.rule("store", [&o] { return o.store == "auto" ? std::nullopt : refusal_of([&o] { parse_host_port(o.store, "store"); }); });
 }
@@ -36,7 +35,8 @@ void describe(config::Section& s, CommOptions& o) {
            "auto: mpi under mpirun or srun with PMI, grpc under thinwire launch, torchrun and other srun, else ranks as threads of one "
            "process; nccl: between "
            "GPUs, started over mpi or grpc");
-  s.seconds("timeout", o.timeout_s, {0.001, 86400}, "longest wait for a message from a peer");
+  s.seconds("timeout", o.timeout_s, {0.001, 86400}, "longest wait for a message from a peer, once the first step is done");
+  s.seconds("start_timeout", o.start_timeout_s, {0.1, 86400}, "the same before, and until all ranks have met");
   s.integer("lanes", o.lanes, {1, 16}, "threads and channels for bulk: so many buckets are encoded or on the wire at once");
   s.section("grpc", o.grpc, "ranks without MPI");
 }
@@ -55,6 +55,8 @@ void describe(config::Section& s, RunOptions& o) {
   s.choice("cuda_graph", o.cuda_graph, {"auto", "on", "off"},
            "forward and backward on a GPU as one recorded graph; auto: where the exchange does not begin during backward");
   s.integer("threads", o.threads, {1, 1024}, "threads per rank within one operation");
+  s.seconds("stall_timeout", o.stall_timeout_s, {0, 864000},
+            "longest time in which nothing begins or ends on a rank before the run ends, once the first step is done; 0: none");
   s.integer("verify_every", o.verify_every, {0, INT64_MAX}, "steps between comparisons of parameter hashes over all ranks; 0: never");
   s.rule("name", [&o]() -> std::optional<std::string> {
     if (!o.name.empty() && o.name != "." && o.name != ".." && o.name.find('/') == std::string::npos) return std::nullopt;
@@ -135,6 +137,7 @@ bool may_change_on_resume(const std::string& key) {
                                  "run.dir",
                                  "run.cuda_graph",
                                  "run.verify_every",
+                                 "run.stall_timeout",
                                  "data.files",
                                  "data.validation_files",
                                  "data.test_files",

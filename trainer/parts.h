@@ -13,6 +13,7 @@
 #include "trainer/residence.h"
 #include "trainer/task.h"
 #include "trainer/trainer.h"
+#include "trainer/watchdog.h"
 
 namespace thinwire::trainer {
 
@@ -20,6 +21,7 @@ struct Parts {
   const Options& options;
   const RunRequest& request;
   comm::Driver& driver;
+  Watchdog& watchdog;
   std::map<std::string, std::string> config;  // as asked for, with what auto has become where that changes the trajectory
   RunLocation location;
   int64_t micro_batches;
@@ -37,7 +39,8 @@ struct Parts {
   bool passes_as_graph = false;
   bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
 
-  Parts(const Options& o, const RunRequest& r, comm::Driver& d) : options(o), request(r), driver(d), config(r.config), micro_batches(0) {}
+  Parts(const Options& o, const RunRequest& r, comm::Driver& d, Watchdog& w)
+      : options(o), request(r), driver(d), watchdog(w), config(r.config), micro_batches(0) {}
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 };

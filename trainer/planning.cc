@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/flight.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "compressors/plan/cost.h"
@@ -61,6 +62,7 @@ void replan(Parts& parts, int64_t step, Metrics& metrics) {
   const auto fallbacks = parts.planner->fallbacks();
   const bool exchanged = parts.schedule->exchanged();
   if (parts.planner->is_due(exchanged)) parts.schedule->settle();
+  const flight::Scope noted(parts.planner->is_due(exchanged) ? flight::Kind::plan : flight::Kind::none, "step", step);
   if (!parts.planner->after_step(static_cast<uint64_t>(step), exchanged)) return;
   place_gradients(parts);
   if (parts.planner->plan().version != version) announce_plan(parts, step, metrics);

@@ -133,8 +133,9 @@ RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied, Run
   try {
     fs::create_directories(directory);
     if (!lock.held()) lock = RunLock(directory);
+    fs::remove_all(directory / "flight");  // of a former start
     if (if_occupied == IfOccupied::overwrite) {
-      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "tokenizer", "trace"})
+      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "tokenizer", "trace", "hang"})
         fs::remove_all(directory / ours);
     }
     return lock;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/flight.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
@@ -66,6 +67,7 @@ void Saves::poll() {
 
 void Saves::settle() {
   if (!saver_.under_way()) return;
+  const flight::Scope waits(flight::Kind::checkpoint, "the save under way");
   const auto [step, save_s, failure] = saver_.collect();
   tell({step, blocked_s_, save_s, failure});
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/flight.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -112,6 +113,22 @@ class Tracing {
   Tracing& operator=(const Tracing&) = delete;
 };
 
+// What this rank's threads do is noted, for as long as it lives.
+class Recording {
+ public:
+  Recording(int rank, int64_t lanes) {
+    constexpr size_t kOthers = 5;  // training, control, background, saver, disk
+    flight::adopt(std::make_shared<flight::Recorder>(rank, kOthers + static_cast<size_t>(lanes)), "training");
+  }
+  ~Recording() { flight::adopt(nullptr); }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+};
+
+Deadlines deadlines_of(const Options& o) {
+  return {o.comm.start_timeout_s, o.comm.timeout_s, o.checkpoint.timeout_s, o.run.stall_timeout_s};
+}
+
 // Ranks of one host get one number.
 std::vector<int> nodes_of(const std::vector<std::string>& hosts) {
   std::vector<int> nodes;
@@ -197,13 +214,14 @@ Setting setting_of(const comm::Driver& driver, const comm::Transport& transport,
 }
 
 // Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.
-ExitCode train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver) {
+ExitCode train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver,
+                         Watchdog& watchdog) {
   auto facts = request.config;
   facts["program version"] = request.version;
   facts["program build"] = request.build;
   require_same(driver, facts);
 
-  Parts parts(options, request, driver);
+  Parts parts(options, request, driver, watchdog);
   parts.micro_batches = micro_batches_per_rank(options.data, driver.size());
   parts.location = agree_on_location(driver, options, request);
   const auto hosts = host_names(driver);
@@ -221,6 +239,7 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
     if (restored.step == 0 || restored.step < options.run.steps) write_run_files(parts, transport, hosts);  // else nothing will be trained
   });
   require_shared_storage(driver, parts.location.directory, hosts);
+  watchdog.use_directory(parts.location.directory);
   if (request.on_directory) request.on_directory(parts.location.directory);
   log::open_file(parts.location.directory / "logs" / fmt::format("rank_{:05}.log", driver.rank()));
   const Tracing tracing(options.log.trace, parts.location.directory, driver.rank());
@@ -233,17 +252,25 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
 
 ExitCode train(const Options& options, comm::Transport& transport, const RunRequest& request) {
   at::set_num_threads(static_cast<int>(options.run.threads));
+  const Recording recording(transport.world_rank(), options.comm.lanes);
+  Watchdog watchdog(flight::current(), request.end_process);
   comm::Driver driver(transport, options.comm.timeout_s, static_cast<int>(options.comm.lanes));
+  const Watchdog::Watch watch(watchdog, driver, deadlines_of(options));
+  if (request.on_connected) request.on_connected();
+  const auto fail = [&](ExitCode code, const std::string& why) {
+    watchdog.failed(code, why);
+    driver.abort(code, why);
+  };
   try {
-    return train_connected(options, transport, request, driver);
+    return train_connected(options, transport, request, driver, watchdog);
   } catch (const Error& e) {
-    driver.abort(e.code(), e.what());
+    fail(e.code(), e.what());
     throw;
   } catch (const std::bad_alloc&) {
-    driver.abort(ExitCode::out_of_memory, "out of memory");
+    fail(ExitCode::out_of_memory, "out of memory");
     throw;
   } catch (const std::exception& e) {
-    driver.abort(ExitCode::other, e.what());
+    fail(ExitCode::other, e.what());
     throw;
   }
 }

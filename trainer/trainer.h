@@ -24,6 +24,9 @@ struct RunRequest {
   std::vector<std::string> argv;
   std::string version, build;  // of the program
   std::function<void(const std::filesystem::path&)> on_directory;  // called on every rank when the run directory is there; may be empty
+  std::function<void()> on_connected;                              // called on every rank when all have found each other; may be empty
+  // Ends this process, and does not return: called, from any thread, when the rank should end and does not. Empty: nothing is done.
+  std::function<void(ExitCode, const std::string& why)> end_process;
 };
 
 // ok, checkpoint (trained to the end, but the last save failed), or requeue (stopped by a signal after a good checkpoint).

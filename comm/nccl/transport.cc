@@ -41,7 +41,9 @@ class NcclTransport final : public Transport {
 
  private:
   std::unique_ptr<Communicator> connect(Channel& side, std::string_view name) {
-    Wire wire(side, settings_.timeout_s);
+    const auto patience = std::make_shared<Patience>(settings_.timeout_s);
+    patience->report_by([](const Stuck& stuck) { return Diagnosis{ExitCode::comm, stuck.text()}; });  // there is nothing yet to be at
+    Wire wire(side, patience);
     const std::string what = fmt::format("opening NCCL channel '{}'", name);
     wire.set_purpose(what);
     std::vector<MutableBytes> nothing(static_cast<size_t>(side.size()));

@@ -64,6 +64,10 @@ compressors::FrameInfo Courier::frame_info(std::span<const Piece> pieces, uint16
   return {id, leg, bucket_, info_.step, table_.hash(), table_.version()};
 }
 
+std::string_view Courier::name_of(const Piece& piece) const {
+  return piece.layer.id < table_.slots().size() ? std::string_view(table_.slots()[piece.layer.id].name) : "a sketch's sum";
+}
+
 void Courier::refuse_payload(int from_rank, const Piece& piece, const CorruptData& why) const {
   throw CommError("rank " + std::to_string(members_[static_cast<size_t>(from_rank)]) + " sent a payload that codec " +
                   std::string(piece.codec->name()) + " refuses: " + why.what());

@@ -83,6 +83,7 @@ class Courier {
 
   static constexpr size_t kLengthBytes = sizeof(uint32_t);
   uint32_t bucket() const { return bucket_; }
+  std::string_view name_of(const Piece& piece) const;  // of the parameter
   const Draw& shared() const { return shared_; }
 
   double codec_s_ = 0;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 
+#include "base/flight.h"
 #include "base/trace.h"
 #include "compressors/dense_kernels.h"
 #include "compressors/guards.h"
@@ -59,6 +60,7 @@ void HostCourier::unpack(int from_rank, uint16_t leg, ConstBytes frame, std::spa
 }
 
 size_t HostCourier::encode(const Piece& piece, uint16_t leg, In in, std::byte* out) {
+  const flight::Scope noted(flight::Kind::encode, name_of(piece));
   const TimeInto time = time_codec();
   Context& with = context(piece.codec->traits(piece.layer).scratch_bytes);
   with.own = draw_of(piece, leg);

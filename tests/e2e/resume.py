@@ -1,11 +1,13 @@
 """Runs that are killed or stopped, and go on: the same bytes as if they had never been interrupted, and nothing left behind."""
 import contextlib
 import os
+import pathlib
 import random
 import shutil
 import signal
 import time
 
+import flight
 import thinwire
 
 LOCAL_STEPS = ("run.steps=30", "checkpoint.every=15")
@@ -159,6 +161,60 @@ class Stopped(Interrupted):
         self.assert_nothing_remains(job)
         self.assertEqual(self.run_of().steps_saved(), [])
         self.assertEqual(list((self.run_of().path / "checkpoints").glob(".*")), [])
+
+
+class OneOfFour(Interrupted):
+    """SIGTERM to one rank of four, wherever it is: all save the same step, exit with 75, and go on to the same bits."""
+
+    settings = ("run.steps=30", "checkpoint.every=0", "data.micro_batch=1", f"comm.timeout={thinwire.TIMEOUT_S}s")
+    victim = 2
+
+    def assert_stops(self, moment, *settings):
+        """`moment`: of the flight record of the rank that gets the signal; None before there is one."""
+        settings = (*self.settings, *settings)
+        undisturbed = self.undisturbed(settings, ranks=4)
+        job = self.start_training(settings, ranks=4)
+        self.wait_until(lambda: moment(job, flight.read(self.run_of(), self.victim)), job)
+        os.kill(self.process_of_victim(job), signal.SIGTERM)
+        done = job.wait()
+        self.assertEqual(done.code, thinwire.STOPPED, done.text)
+        self.assert_nothing_remains(job)
+        (step,) = self.run_of().steps_saved()
+        self.assertLess(step, 30)
+        self.assertEqual(self.run_of().manifest(step)["world"], 4)
+        self.assert_says(done, f"at step {step}")
+        self.assert_says(self.assert_ends_as(undisturbed, settings, ranks=4), f"resumed from step {step}")
+        return step
+
+    def process_of_victim(self, job):
+        return next(pid for pid in job.ranks() if f"OMPI_COMM_WORLD_RANK={self.victim}\0" in pathlib.Path(f"/proc/{pid}/environ").read_text(errors="replace"))
+
+    def test_in_training(self):
+        self.assert_stops(lambda _, record: record and record.step >= 4 and record.is_at("training", "compute"))
+
+    def test_in_an_evaluation(self):
+        self.assert_stops(lambda _, record: record and record.step >= 4 and record.is_at("training", "evaluation"), "eval.every=2", "eval.batches=40")
+
+    def test_in_the_dense_warm_up(self):
+        step = self.assert_stops(lambda _, record: record and record.step >= 3 and record.is_at("training", "compute"),
+                                 "compress.start=80%", "exchange.schedule=every_step")
+        self.assertLess(step, 24)
+
+    def test_while_a_plan_is_made(self):
+        self.assert_stops(lambda _, record: record and record.step >= 4 and record.is_at("training", "plan"),
+                          "compress.plan={method: lgreco, every: 4, samples: 2}", "compress.min_elems=1024", "exchange.schedule=every_step")
+
+    def test_before_the_first_step(self):
+        """While it measures, reads its data and looks for the others: as soon as it would hear of the signal."""
+        def hears(job, _):
+            caught = []
+            for pid in job.ranks():
+                with contextlib.suppress(OSError, StopIteration):
+                    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+                    mask = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+                    caught.append(mask >> (signal.SIGTERM - 1) & mask >> (signal.SIGUSR1 - 1) & 1)
+            return len(caught) == 4 and all(caught)
+        self.assertEqual(self.assert_stops(hears, "run.precision=auto"), 1)
 
 
 if __name__ == "__main__":

@@ -106,10 +106,10 @@ class Machines(Turns):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            self.launch_turn(COMM, str(port), settings=[f"comm.grpc.store=127.0.0.1:{port}", "comm.grpc.start_timeout=5s"])
+            self.launch_turn(COMM, str(port), settings=[f"comm.grpc.store=127.0.0.1:{port}", "comm.start_timeout=5s"])
 
     def test_a_host_that_does_not_come(self):
-        self.launch_turn(COMM, "rank 1 of 2 did not come", settings=["comm.grpc.start_timeout=3s"], num_ranks=1,
+        self.launch_turn(COMM, "rank 1 of 2 did not come", settings=["comm.start_timeout=3s"], num_ranks=1,
                          launcher=["--nnodes", 2, "--node-rank", 0, "--rendezvous", f"127.0.0.1:{free_port()}"])
 
     def test_a_learning_rate_that_is_too_large(self):

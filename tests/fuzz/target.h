@@ -32,6 +32,7 @@ Target manifest_target();
 Target checkpoint_header_target();
 Target tokenizer_target();
 Target token_header_target();
+Target flight_target();  // another rank's flight record
 Target link_target();    // a peer's frames, and a stranger's
 Target store_target();   // requests to rank 0's store
 Target roster_target();  // what the store says of all ranks

@@ -24,6 +24,7 @@ std::vector<Target> all_targets() {
   targets.push_back(checkpoint_header_target());
   targets.push_back(tokenizer_target());
   targets.push_back(token_header_target());
+  targets.push_back(flight_target());
   targets.push_back(link_target());
   targets.push_back(store_target());
   targets.push_back(roster_target());

@@ -58,7 +58,7 @@ void deadline_names_the_absent_peer(Transport& transport) {
     Op receive = receive_from(last, {&byte, 1});
     line.wire.set_purpose("bucket 2");
     const CommError error = comm_error_of([&] { line.wire.run({&receive, 1}, "all_gather"); });
-    require_error(error, ExitCode::comm, fmt::format("no message from rank {} for 0.2 s in all_gather (bucket 2)", last));
+    require_error(error, ExitCode::no_progress, fmt::format("no message from rank {} for 0.2 s in all_gather (bucket 2)", last));
   }
   barrier(control.wire);
 }

@@ -40,7 +40,8 @@ class Soak(unittest.TestCase):
         tempfile.tempdir = folder.name  # what a failure leaves goes, too
         self.program = self.folder / "program"
         self.program.write_text("one")
-        for name, value in (("RECORDS", self.folder / "out" / "kills.jsonl"), ("ROUNDS", 7)):
+        kills = soak.Trial("kills", soak.kill_rounds, 7, "phase")
+        for name, value in (("FOLDER", self.folder / "out"), ("TRIALS", [kills])):
             self.addCleanup(setattr, soak, name, getattr(soak, name))
             setattr(soak, name, value)
         self.addCleanup(setattr, soak.kill_rounds, "Rounds", soak.kill_rounds.Rounds)
@@ -57,13 +58,13 @@ class Soak(unittest.TestCase):
         return code, out.getvalue()
 
     def records(self):
-        return [json.loads(line) for line in soak.RECORDS.read_text().splitlines()]
+        return [json.loads(line) for line in soak.TRIALS[0].records.read_text().splitlines()]
 
     def test_a_line_for_each_round_until_all_are_done(self):
         code, said = self.soak()
         self.assertEqual(code, 0, said)
         self.assertEqual([record["seed"] for record in self.records()], list(range(7)))
-        self.assertIn("7 of 7 rounds survived (training 2, snapshot 2, coding 1, writing 1, committing 1)", said)
+        self.assertIn("kills: 7 of 7 rounds held (coding 1, committing 1, snapshot 2, training 2, writing 1)", said)
         self.soak()
         self.assertEqual(len(self.records()), 7)
 
@@ -83,12 +84,21 @@ class Soak(unittest.TestCase):
         self.soak()
         self.assertEqual(FakeRounds.seeds, list(range(7)))
 
+    def test_time_is_shared_among_trials_and_what_one_leaves_is_the_others(self):
+        """The first is done at once; of no time, nothing is begun."""
+        soak.TRIALS.append(soak.Trial("others", soak.kill_rounds, 3, "phase"))
+        code, said = self.soak()
+        self.assertEqual(code, 0, said)
+        self.assertIn("kills: 7 of 7", said)
+        self.assertIn("others: 3 of 3", said)
+        self.assertEqual(len(soak.TRIALS[1].records.read_text().splitlines()), 3)
+
     def test_a_round_that_fails_is_told_and_kept(self):
         FakeRounds.fails = 2
         code, said = self.soak()
         self.assertEqual(code, 1)
         self.assertIn("round 2 FAILED: a committed checkpoint is damaged", said)
-        self.assertIn("2 of 7 rounds survived", said)
+        self.assertIn("2 of 7 rounds held", said)
         self.assertEqual([record["ok"] for record in self.records()], [True, True, False])
 
 

@@ -1,4 +1,4 @@
-# Long trials of what must never fail: kill -9 in every phase of a save. What is done: tools/soak.
+# Long trials of what must never fail: kill -9 in every phase of a save, and random failures. What is done: tools/soak.
 # shellcheck shell=bash
 
 # soak [SECONDS]

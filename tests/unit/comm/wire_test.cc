@@ -68,10 +68,48 @@ TEST(Wire, NamesAllMissingPeersByTheirRankInTheWorld) {
     FAIL() << "nobody answered, yet run() returned";
   } catch (const CommError& e) {
     EXPECT_STREQ(e.what(), "no message from ranks 11, 13 for 0.05 s in all_gather (bucket 2)");
-    EXPECT_EQ(e.code(), ExitCode::comm);
+    EXPECT_EQ(e.code(), ExitCode::no_progress);
     EXPECT_EQ(channel.abort_why, e.what()) << "peers must not wait either";
-    EXPECT_EQ(channel.abort_code, ExitCode::comm);
+    EXPECT_EQ(channel.abort_code, ExitCode::no_progress);
   }
+}
+
+TEST(Wire, AsksItsPatienceWhatADeadlineMeansBeforeAnybodyIsTold) {
+  ScriptedChannel channel;
+  channel.answer = [](int) { return pending(); };
+  channel.absent = {1};
+  const auto patience = std::make_shared<Patience>(60);
+  patience->set_timeout_s(0.05);  // what holds is what it says while the wire waits
+  patience->report_by([&](const Stuck& stuck) {
+    EXPECT_EQ(stuck.what, "all_gather");
+    EXPECT_EQ(stuck.purpose, "bucket 2");
+    EXPECT_EQ(stuck.missing, std::vector<int>{11});
+    EXPECT_EQ(channel.abort_why, "");
+    return Diagnosis{ExitCode::comm, "rank 11 never came"};
+  });
+  Wire wire(channel, patience);
+  wire.set_purpose("bucket 2");
+  Op op = receive();
+  try {
+    wire.run({&op, 1}, "all_gather");
+    FAIL() << "nobody answered, yet run() returned";
+  } catch (const CommError& e) {
+    EXPECT_STREQ(e.what(), "rank 11 never came");
+    EXPECT_EQ(e.code(), ExitCode::comm);
+    EXPECT_EQ(channel.abort_why, "rank 11 never came");
+  }
+}
+
+// The process was stopped in between: it has not waited.
+TEST(Wire, TimeInWhichItDidNotLookCountsForOneSecondAtMost) {
+  ScriptedChannel channel;
+  channel.answer = [](int poll) {
+    if (poll == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1600));
+    return poll < 3 ? pending() : done();
+  };
+  Wire wire(channel, 1.3);
+  Op op = receive();
+  EXPECT_NO_THROW(wire.run({&op, 1}, "all_gather"));
 }
 
 TEST(Wire, DeadlineCountsFromTheLastProgress) {
