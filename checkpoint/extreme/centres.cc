@@ -29,13 +29,47 @@ struct Clusters {
   }
 };
 
-// Lloyd's algorithm in one dimension: clusters are intervals of the sorted numbers, cut half-way between the means of neighbours. The first
-// cuts are at equal shares of a third power's root of the density: where numbers are dense clusters are narrow, but not as narrow.
+// False where there are more values than clusters.
+bool each_its_own(const std::vector<double>& sorted, std::array<size_t, kClusters + 1>& begin) {
+  size_t values = 0;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (i > 0 && sorted[i] == sorted[i - 1]) continue;
+    if (values == kClusters) return false;
+    begin[values++] = i;
+  }
+  for (; values <= kClusters; ++values) begin[values] = sorted.size();
+  return true;
+}
+
+// Where clusters first begin: at equal shares of the fourth root of the density. The best intervals of many have the third root (P. Panter,
+// W. Dite, Proc. IRE 39, 1951), which no processor takes exactly.
+std::array<size_t, kClusters + 1> first_cuts(const std::vector<double>& sorted) {
+  constexpr size_t kBins = 1024;
+  std::array<size_t, kBins + 1> begin{};
+  std::array<double, kBins + 1> share{};
+  const double low = sorted.front(), width = (sorted.back() - low) / kBins;
+  for (size_t b = 0; b < kBins; ++b) {
+    begin[b + 1] = b + 1 == kBins
+                       ? sorted.size()
+                       : static_cast<size_t>(std::ranges::upper_bound(sorted, low + width * static_cast<double>(b + 1)) - sorted.begin());
+    share[b + 1] = share[b] + std::sqrt(std::sqrt(static_cast<double>(begin[b + 1] - begin[b])));
+  }
+  std::array<size_t, kClusters + 1> cuts{};
+  for (size_t c = 1, b = 0; c <= kClusters; ++c) {
+    const double wanted = share[kBins] * static_cast<double>(c) / kClusters;
+    while (b < kBins && share[b] < wanted) ++b;
+    cuts[c] = c == kClusters ? sorted.size() : begin[b];
+  }
+  return cuts;
+}
+
+// Lloyd's algorithm in one dimension: clusters are intervals of the sorted numbers, cut half-way between the means of neighbours.
 Clusters cluster(const std::vector<double>& sorted) {
   Clusters clusters;
   clusters.sums.assign(1, 0.0);
   for (const double x : sorted) clusters.sums.push_back(clusters.sums.back() + x);
-  for (size_t c = 0; c <= kClusters; ++c) clusters.begin[c] = sorted.size() * c / kClusters;
+  if (sorted.empty() || each_its_own(sorted, clusters.begin)) return clusters;
+  clusters.begin = first_cuts(sorted);
   for (int round = 0; round < kRounds; ++round) {
     auto next = clusters.begin;
     for (size_t c = 1; c < kClusters; ++c) {

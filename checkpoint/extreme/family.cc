@@ -19,7 +19,8 @@ class ChunkOfFamily {
     place_ = exact::place_of(chunk, elems, family.row_elems);
   }
 
-  CodedChunk encode(size_t m, exact::ChunkCoder& coder) {
+  // nullopt: it moved by what is not finite.
+  std::optional<CodedChunk> encode(size_t m, exact::ChunkCoder& coder) {
     const Member& member = family_.members[m];
     const auto values = member.values.subspan(static_cast<size_t>(place_.first_elem), place_.elems);
     std::vector<float> before, moved;
@@ -29,6 +30,7 @@ class ChunkOfFamily {
       member.before(chunk_, coder, std::as_writable_bytes(std::span(before)), earlier);
       moved.resize(values.size());
       for (size_t i = 0; i < values.size(); ++i) moved[i] = values[i] - before[i];
+      if (!may_code(member.role, moved)) return std::nullopt;
     }
     indices_[m].resize(values.size());
     const Centres centres = prune(member, member.role == Role::weight ? std::span<const float>(moved) : values, indices_[m]);
@@ -94,16 +96,21 @@ std::vector<std::vector<std::vector<std::byte>>> encode(const std::vector<Family
   exact::in_parallel(jobs.size(), threads, [&](size_t i, exact::ChunkCoder& coder) {
     const Family& family = families[jobs[i].family];
     ChunkOfFamily chunk(family, jobs[i].chunk, pruning);
-    for (size_t m = 0; m < family.members.size(); ++m) jobs[i].coded.push_back(chunk.encode(m, coder));
+    for (size_t m = 0; m < family.members.size(); ++m) {
+      auto coded = chunk.encode(m, coder);
+      if (!coded) return jobs[i].coded.clear();
+      jobs[i].coded.push_back(*std::move(coded));
+    }
   });
   std::vector<std::vector<std::vector<CodedChunk>>> chunks(families.size());
   for (size_t f = 0; f < families.size(); ++f) chunks[f].resize(families[f].members.size());
   for (Job& job : jobs) {
-    for (size_t m = 0; m < job.coded.size(); ++m) chunks[job.family][m].push_back(std::move(job.coded[m]));
+    if (job.coded.empty()) chunks[job.family].clear();
+    for (size_t m = 0; m < chunks[job.family].size(); ++m) chunks[job.family][m].push_back(std::move(job.coded[m]));
   }
   std::vector<std::vector<std::vector<std::byte>>> coded(families.size());
   for (size_t f = 0; f < families.size(); ++f) {
-    for (size_t m = 0; m < families[f].members.size(); ++m) {
+    for (size_t m = 0; m < chunks[f].size(); ++m) {
       const Member& member = families[f].members[m];
       coded[f].push_back(joined(kind_of(member.role), member.guide.has_value(), member.values.size(), chunks[f][m]));
     }

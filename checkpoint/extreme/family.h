@@ -39,7 +39,8 @@ struct Family {
 
 bool may_code(Role role, std::span<const float> values);  // all finite, and second moments not negative
 
-// A coding of each member of each family (tensor.h), the same for every number of threads.
+// A coding of each member of each family (tensor.h), the same for every number of threads. None of a family whose weights moved by what is
+// not finite: since a base that was not.
 std::vector<std::vector<std::vector<std::byte>>> encode(const std::vector<Family>& families, const Pruning& pruning, int threads);
 
 // Of a chunk, for coding its indices.
