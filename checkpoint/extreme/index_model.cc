@@ -105,17 +105,19 @@ class Neighbours {
     const uint32_t in_row = last_in_row_, in_column = last_in_column_[column_];
     const uint32_t row = kLevels[density_of_row_ >> 4], column = kLevels[density_of_column_[column_] >> 4];
     const uint32_t near = (left != 0) + (left2 != 0) + (before(i, 3) != 0) + (up != 0) + (above(i, 1) != 0) + (right != 0);
-    const uint32_t next = at(around_.guide, i + 1), previous = i == 0 ? 0 : at(around_.guide, i - 1);
+    const bool guided = !around_.guide.empty();
+    const std::span<const uint8_t> other = guided ? around_.guide : around_.earlier;
+    const uint32_t here = guided ? guide : earlier, next = at(other, i + 1), previous = i == 0 ? 0 : at(other, i - 1);
     out = {left << 8 | up << 4 | guide,
            left << 4 | left2,
-           guide << 4 | second,
+           guided ? guide << 4 | second : earlier << 8 | up << 4 | left,
            guide << 8 | in_row << 4 | in_column,
            guide << 4 | near,
            guide << 8 | row << 4 | column,
            earlier << 4 | guide,
-           second << 8 | guide << 4 | in_column,
-           guide << 8 | previous << 4 | next,
-           guide << 8 | second << 4 | row};
+           guided ? second << 8 | guide << 4 | in_column : earlier << 8 | in_row << 4 | in_column,
+           here << 8 | previous << 4 | next,
+           guided ? guide << 8 | second << 4 | row : earlier << 8 | row << 4 | column};
   }
 
   void add(uint8_t index) {
