@@ -176,8 +176,8 @@ TEST(Extreme, TheManifestStatesItAndTheListToo) {
   save(dir.path(), Adam(2), 20);
   EXPECT_THAT(read(dir / "step-00000020/manifest.json"), AllOf(HasSubstr("\"version\": 4"), HasSubstr("\"centre_from_base\"")));
   EXPECT_EQ(list(dir.path()).back().lossy, "extreme");
-  EXPECT_THAT(inspect(dir / "step-00000020"), AllOf(HasSubstr("model/w F32 [40,100]: each as one of 16 distances from the base, off by"),
-                                                    HasSubstr("optim/v/w F32 [40,100]: each as one of 16 values, off by"),
+  EXPECT_THAT(inspect(dir / "step-00000020"), AllOf(HasSubstr("model/w F32 [40, 100]: each as one of 16 distances from the base, off by"),
+                                                    HasSubstr("optim/v/w F32 [40, 100]: each as one of 16 values, off by"),
                                                     HasSubstr("needs step-00000010")));
   EXPECT_THAT(diff(dir / "step-00000010", dir / "step-00000020").text, HasSubstr("; the second keeps each as one of 16 distances from the base"));
   on_ranks(1, [&](comm::Driver& driver) {
