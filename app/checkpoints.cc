@@ -189,7 +189,9 @@ void add_checkpoints(CLI::App& app, Action& action) {
   sub->add_option("first", paths->first, "run directory or checkpoint")->required();
   sub->add_option("second", paths->second, "run directory or checkpoint")->required();
   sub->callback([paths, &action] { action = [paths] { return diff(paths->first, paths->second); }; });
-  add_making(*verb, action, "convert", "the same state, stored in another way; it needs no base but in mode extreme: the step before in TO, if there is one", convert);
+  add_making(*verb, action, "convert",
+             "the same state, stored in another way; it needs no base but in mode extreme: the step before in TO, if there is one",
+             convert);
   add_making(*verb, action, "average", "the mean of the weights of several checkpoints, with everything else as in the newest", average);
 }
 

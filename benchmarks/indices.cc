@@ -54,7 +54,9 @@ int run(const std::string& directory, const std::string& path) {
 int main(int argc, char** argv) {
   std::string directory, path;
   CLI::App app("Writes the index maps of an extreme checkpoint to a file, one byte an index.", "bench_indices");
-  app.add_option("checkpoint", directory, "a checkpoint saved in mode extreme: <run>/checkpoints/step-N")->required()->check(CLI::ExistingDirectory);
+  app.add_option("checkpoint", directory, "a checkpoint saved in mode extreme: <run>/checkpoints/step-N")
+      ->required()
+      ->check(CLI::ExistingDirectory);
   app.add_option("file", path, "what is written")->required();
   return thinwire::benchmarks::parse_and_run(app, argc, argv, [&] { return thinwire::benchmarks::run(directory, path); });
 }

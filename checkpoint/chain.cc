@@ -71,9 +71,7 @@ Chain read_chain(const fs::path& given) {
   return chain;
 }
 
-bool uses_base(const CheckpointOptions& options) {
-  return options.mode == "extreme" || (options.base != "none" && options.mode != "raw");
-}
+bool uses_base(const CheckpointOptions& options) { return options.mode == "extreme" || (options.base != "none" && options.mode != "raw"); }
 
 size_t most_bases(const CheckpointOptions& options) { return options.mode == "extreme" ? kMostBases : kMostExactBases; }
 
@@ -137,8 +135,8 @@ std::shared_ptr<const TensorReader> ChainFiles::guided_reader(const std::string&
   if (needs_base(tensor.coding) && link + 1 < chain_.size()) base = reader_as_base(file_name, name, link + 1);
   if (!tensor.guide.empty()) {
     if (guides == 0 || !own.tensors.contains(tensor.guide)) {
-      throw CheckpointError(fmt::format("{}: tensor {}: its guide {} {}", own.file.path().string(), in_quotes(name), in_quotes(tensor.guide),
-                                        guides == 0 ? "follows too many others" : "is not there"));
+      throw CheckpointError(fmt::format("{}: tensor {}: its guide {} {}", own.file.path().string(), in_quotes(name),
+                                        in_quotes(tensor.guide), guides == 0 ? "follows too many others" : "is not there"));
     }
     guide = guided_reader(file_name, tensor.guide, link, guides - 1);
   }

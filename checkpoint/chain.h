@@ -31,7 +31,8 @@ Chain read_chain(const std::filesystem::path& step_directory);
 
 bool uses_base(const CheckpointOptions& options);
 size_t most_bases(const CheckpointOptions& options);  // that a new checkpoint may have
-// The checkpoint before `step`, if it is of this world and has fewer than `most_bases` bases itself. CheckpointError when it cannot be used.
+// The checkpoint before `step`, if it is of this world and has fewer than `most_bases` bases itself. CheckpointError when it cannot be
+// used.
 std::optional<ManifestBase> choose_base(const std::filesystem::path& directory, int64_t step, int world, size_t most_bases);
 
 // Names in `directory` that the checkpoints called `kept` are coded against, or their bases. What cannot be read needs nothing.
@@ -64,7 +65,7 @@ class ChainFiles {
 
   Chain chain_;
   Check check_;
-  std::vector<std::map<std::string, std::unique_ptr<Shard>>> shards_;  // by link and file name
+  std::vector<std::map<std::string, std::unique_ptr<Shard>>> shards_;                                  // by link and file name
   std::map<std::tuple<size_t, std::string, std::string>, std::weak_ptr<const TensorReader>> readers_;  // by link, file and tensor
 };
 

@@ -34,7 +34,7 @@ inline extreme::Kind kind_of(Coding coding) {
 inline bool needs_base(Coding coding) { return coding == Coding::exact_from_base || coding == Coding::centres_from_base; }
 Coding coding_of(const near::Form& form);
 std::string describe_tolerance(const near::Form& form);  // "values within 1/254 of the largest of their block of 256", for people
-std::string describe_tolerance(extreme::Kind kind);       // "each as one of 16 values"
+std::string describe_tolerance(extreme::Kind kind);      // "each as one of 16 values"
 
 struct StoredTensor {
   DType dtype = DType::f32;  // of the tensor in memory, as is shape

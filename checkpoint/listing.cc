@@ -70,7 +70,8 @@ std::vector<Listing> list(const fs::path& directory) {
     try {
       const Manifest manifest = read_manifest(path);
       const auto base = manifest.base ? std::optional(manifest.base->step) : std::nullopt;
-      listings.push_back({step, path, total_bytes(manifest), manifest.world, manifest.created, base, manifest.is_lossy() ? manifest.lossy_how() : ""});
+      listings.push_back(
+          {step, path, total_bytes(manifest), manifest.world, manifest.created, base, manifest.is_lossy() ? manifest.lossy_how() : ""});
     } catch (const CheckpointError& e) {
       log::warn("not listed: {}", e.what());
     }

@@ -140,7 +140,9 @@ nlohmann::ordered_json to_json(const near::Form& form) {
 }
 
 nlohmann::ordered_json to_json(const extreme::Form& form) {
-  return {{"of", kCentresNames[static_cast<size_t>(form.kind)]}, {"bits", 4}, {"off_by", std::stod(fmt::format("{}", form.off_by))}};  // in few digits
+  return {{"of", kCentresNames[static_cast<size_t>(form.kind)]},
+          {"bits", 4},
+          {"off_by", std::stod(fmt::format("{}", form.off_by))}};  // in few digits
 }
 
 std::vector<LossyRestore> parse_lossy_restores(const json& array, const std::string& source) {

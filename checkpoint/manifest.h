@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/files.h"
 #include "checkpoint/extreme/tensor.h"
+#include "checkpoint/files.h"
 #include "checkpoint/near/blocks.h"
 
 namespace thinwire::checkpoint {
@@ -28,8 +28,8 @@ struct ManifestTensor {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;  // of the whole tensor
   Scope scope = Scope::replicated;
-  std::vector<std::string> files;       // per_rank: those of all ranks that have it in this shape
-  uint64_t stored_bytes = 0;            // in all of them
+  std::vector<std::string> files;             // per_rank: those of all ranks that have it in this shape
+  uint64_t stored_bytes = 0;                  // in all of them
   std::optional<near::Form> form = {};        // of what is kept within a tolerance
   std::optional<extreme::Form> centres = {};  // of what is kept as centres
   bool is_lossy() const { return form || centres; }
@@ -51,7 +51,7 @@ struct Manifest {
   std::optional<ManifestBase> base;
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;
-  bool is_lossy() const;         // some tensor does not keep every bit
+  bool is_lossy() const;          // some tensor does not keep every bit
   std::string lossy_how() const;  // the mode that it was saved in, for lossy_restores: "near_exact" | "extreme"
 };
 

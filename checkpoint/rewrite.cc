@@ -41,7 +41,8 @@ void add_file(Contents& contents, ChainFiles& files, const std::string& file, Sc
   for (const auto& [name, stored] : shard->tensors) {
     contents.memory.emplace_back(*num_bytes(stored.dtype, stored.shape));
     fill(file, name, contents.memory.back());
-    contents.state.tensors.push_back({name, stored.dtype, stored.shape, {}, scope, {}, how.tolerance_of(name), how.guide_of ? how.guide_of(name) : ""});
+    contents.state.tensors.push_back(
+        {name, stored.dtype, stored.shape, {}, scope, {}, how.tolerance_of(name), how.guide_of ? how.guide_of(name) : ""});
   }
 }
 
@@ -57,7 +58,8 @@ fs::path write_alone(ChainFiles& source, Manifest manifest, const Rewrite& how, 
   files.make_directory(path);
   try {
     manifest.files.clear();
-    manifest.base = how.options.mode == "extreme" ? choose_base(how.directory, manifest.step, manifest.world, most_bases(how.options)) : std::nullopt;
+    manifest.base =
+        how.options.mode == "extreme" ? choose_base(how.directory, manifest.step, manifest.world, most_bases(how.options)) : std::nullopt;
     const auto base = manifest.base ? std::optional(read_chain(how.directory / step_name(manifest.base->step))) : std::nullopt;
     for (int rank = 0; rank < manifest.world; ++rank) {
       Contents contents;

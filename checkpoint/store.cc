@@ -112,7 +112,8 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts) {
 std::optional<ManifestBase> Store::agreed_base(int64_t step) {
   if (!uses_base(options_)) return std::nullopt;
   const RankResult found = together(driver_, "choose a base", [&]() -> std::string {
-                             const auto base = driver_.rank() == 0 ? choose_base(directory_, step, driver_.size(), most_bases(options_)) : std::nullopt;
+                             const auto base =
+                                 driver_.rank() == 0 ? choose_base(directory_, step, driver_.size(), most_bases(options_)) : std::nullopt;
                              return base ? fmt::format("{} {}", base->step, base->manifest_hash) : "";
                            }).front();
   if (found.ok && found.text.empty()) return std::nullopt;

@@ -142,9 +142,10 @@ void TensorReader::read_extreme(size_t chunk, exact::ChunkCoder& coder, std::spa
   std::vector<std::byte> coded(entry.coded_bytes);  // which lie in the file: the table's lengths add up to the coding's
   file_.read(tensor_.entry, extreme::table_bytes(elems_) + entry.begin, coded);
   indices.resize(into.size());
-  extreme::decode_chunk(extreme_, chunk, coded,
-                        extreme::surroundings(chunk, row_elems(tensor_.shape), extreme_.form.kind, span_of(guide), span_of(second), earlier),
-                        before, indices, into, source_);
+  extreme::decode_chunk(
+      extreme_, chunk, coded,
+      extreme::surroundings(chunk, row_elems(tensor_.shape), extreme_.form.kind, span_of(guide), span_of(second), earlier), before, indices,
+      into, source_);
   keep_indices(chunk, indices);
 }
 

@@ -18,8 +18,8 @@ namespace thinwire::checkpoint {
 class TensorReader {
  public:
   // Of one of the file's stored_tensors(); both must outlive the reader. `base` is the same tensor of the checkpoint's base, if there is
-  // one, and `guide` the one that the coding names. CheckpointError when the table is damaged, tells of other elements, or needs a base or a
-  // guide that is not there or has another type or size.
+  // one, and `guide` the one that the coding names. CheckpointError when the table is damaged, tells of other elements, or needs a base or
+  // a guide that is not there or has another type or size.
   TensorReader(const SafetensorsFile& file, const std::string& name, const StoredTensor& tensor, std::shared_ptr<const TensorReader> base,
                std::shared_ptr<const TensorReader> guide = nullptr);
 

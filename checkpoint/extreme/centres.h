@@ -1,6 +1,6 @@
-// Numbers as one of 16 centres: centre 0 for those that are pruned, and 15 that k-means finds for the rest. Only the encoder chooses: what it
-// chose is stored, so that decoding repeats none of it. It adds, multiplies, divides and takes square roots in double, in one order, so that
-// it chooses the same everywhere.
+// Numbers as one of 16 centres: centre 0 for those that are pruned, and 15 that k-means finds for the rest. Only the encoder chooses: what
+// it chose is stored, so that decoding repeats none of it. It adds, multiplies, divides and takes square roots in double, in one order, so
+// that it chooses the same everywhere.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -51,8 +51,8 @@ class ChunkOfFamily {
       for (size_t i = 0; i < stays.size(); ++i) stays[i] = indices_[*member.guide][i] != 0 ? 1 : 0;
     }
     if (member.role == Role::second_moment) return find_centres(values, stays, Spacing::roots, mean_of_pruned(values, stays), indices);
-    const float threshold = member.role == Role::weight ? threshold_by_median(values, pruning_.weights)
-                                                        : threshold_by_mean(values, pruning_.moments);
+    const float threshold =
+        member.role == Role::weight ? threshold_by_median(values, pruning_.weights) : threshold_by_mean(values, pruning_.moments);
     for (size_t i = 0; i < stays.size(); ++i) stays[i] = stays[i] != 0 && std::fabs(values[i]) > threshold ? 1 : 0;
     return find_centres(values, stays, Spacing::values, 0, indices);
   }

@@ -3,7 +3,8 @@
 //
 //   a weight stays where it moved by more than `weights` times the median of all moves since the base;
 //   a moment stays where its weight does, and it is above `moments` times the mean of all magnitudes;
-//   a second moment stays where the first one does; elsewhere it becomes the mean of those that do not, never 0: a step divides by its root.
+//   a second moment stays where the first one does; elsewhere it becomes the mean of those that do not, never 0: a step divides by its
+//   root.
 //
 // A weight that does not stay is what it was in the base, as that is restored: what it moved by is offered again by the next checkpoint.
 // Medians and means are of a chunk.
@@ -25,8 +26,8 @@ enum class Role : uint8_t { weight, moment, second_moment };
 
 struct Member {
   Role role = Role::weight;
-  std::span<const float> values;   // finite; of one length in a family
-  std::optional<size_t> guide{};   // a member before this one
+  std::span<const float> values;  // finite; of one length in a family
+  std::optional<size_t> guide{};  // a member before this one
   // Of a weight: what it is in the base, restored, and the indices that it has there, if any.
   std::function<void(size_t chunk, exact::ChunkCoder& coder, MutableBytes values, std::vector<uint8_t>& indices)> before{};
 };

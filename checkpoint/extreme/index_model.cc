@@ -8,10 +8,10 @@
 namespace thinwire::checkpoint::extreme {
 namespace {
 
-constexpr size_t kNodes = 16;                      // bits of an index: 0 is "it is zero", 1 to 15 the inner nodes of a tree over four bits
-constexpr size_t kContexts = 10, kInputs = 12;     // of a guess: contexts, a constant, and nothing
-constexpr size_t kContextSize = size_t{1} << 12;   // values of one context
-constexpr int32_t kMostStretched = 2047;           // 8 nats
+constexpr size_t kNodes = 16;                     // bits of an index: 0 is "it is zero", 1 to 15 the inner nodes of a tree over four bits
+constexpr size_t kContexts = 10, kInputs = 12;    // of a guess: contexts, a constant, and nothing
+constexpr size_t kContextSize = size_t{1} << 12;  // values of one context
+constexpr int32_t kMostStretched = 2047;          // 8 nats
 constexpr uint32_t kProbabilityBits = 22, kCountBits = 10, kMostSeen = 1000;
 
 // 2^16 / (1 + e^-x) for x = -8, -7.5, ..., 8, rounded to nearest. Between them the line.

@@ -124,7 +124,8 @@ void decode_chunk(const Table& table, size_t index, ConstBytes coded, const Surr
   } catch (const CorruptData& e) {
     throw CorruptData(where + ": " + e.what());
   }
-  if (hash64(std::as_bytes(out)) != entry.hash) throw CorruptData(where + " gives other numbers than were saved: its base or guide is another one");
+  if (hash64(std::as_bytes(out)) != entry.hash)
+    throw CorruptData(where + " gives other numbers than were saved: its base or guide is another one");
 }
 
 }  // namespace thinwire::checkpoint::extreme

@@ -100,7 +100,8 @@ Bytes header_input(uint32_t data_bytes, const std::string& header) {
 
 std::vector<Bytes> header_seeds() {
   return {
-      header_input(0, "{}"), header_input(24, R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}})"),
+      header_input(0, "{}"),
+      header_input(24, R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}})"),
       header_input(101, R"({"__metadata__":{"coding/w":"{\"coding\":\"exact\",\"dtype\":\"F32\",\"shape\":[5,8]}","step":"7"},)"
                         R"("v":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"U8","shape":[100],"data_offsets":[1,101]}})"),
       header_input(90, R"({"__metadata__":{"coding/w":"{\"coding\":\"exact_from_base\",\"dtype\":\"BF16\",\"shape\":[300000]}"},)"

@@ -1,6 +1,6 @@
 // Extreme decoding of a tensor, of any bytes: finite numbers or CorruptData. The first byte: bit 0 mends the hashes, so that mutations get
-// past them, bit 1 brings a guide, bit 2 an earlier generation; the second byte is the row's length, the next four are the number of elements
-// that a reader expects.
+// past them, bit 1 brings a guide, bit 2 an earlier generation; the second byte is the row's length, the next four are the number of
+// elements that a reader expects.
 #include <cmath>
 
 #include "base/draw.h"
@@ -50,11 +50,14 @@ void decode(ConstBytes coded, const Case& how) {
   const std::vector<float> before(static_cast<size_t>(how.elems), 1.0f);
   for (size_t c = 0; c < table.chunks.size(); ++c) {
     const size_t begin = c * kChunkElems, count = std::min<size_t>(kChunkElems, before.size() - begin);
-    const auto part = [&](const std::vector<uint8_t>& map) { return map.empty() ? std::span<const uint8_t>() : std::span(map).subspan(begin, count); };
+    const auto part = [&](const std::vector<uint8_t>& map) {
+      return map.empty() ? std::span<const uint8_t>() : std::span(map).subspan(begin, count);
+    };
     std::vector<uint8_t> indices(count);
     std::vector<float> out(count);
     const auto around = extreme::surroundings(c, how.row_elems, table.form.kind, part(guide), {}, part(earlier));
-    const ConstBytes chunk = coded.subspan(static_cast<size_t>(extreme::table_bytes(how.elems) + table.chunks[c].begin), table.chunks[c].coded_bytes);
+    const ConstBytes chunk =
+        coded.subspan(static_cast<size_t>(extreme::table_bytes(how.elems) + table.chunks[c].begin), table.chunks[c].coded_bytes);
     extreme::decode_chunk(table, c, chunk, around, std::span(before).subspan(begin, count), indices, out, source);
     for (const uint8_t index : indices) require(index < extreme::kCentres, "an index is of a centre");
     for (const float x : out) require(std::isfinite(x), "what is decoded is finite");
@@ -64,7 +67,8 @@ void decode(ConstBytes coded, const Case& how) {
 void run(ConstBytes input) {
   if (input.size() < kFlagsBytes) return;
   const auto flags = static_cast<unsigned>(input[0]);
-  const Case how{load_le<uint32_t>(input.data() + 2), static_cast<unsigned>(input[1]), (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0};
+  const Case how{load_le<uint32_t>(input.data() + 2), static_cast<unsigned>(input[1]), (flags & 1) != 0, (flags & 2) != 0,
+                 (flags & 4) != 0};
   if (how.elems > kMostElems) return;
   Bytes coded(input.begin() + kFlagsBytes, input.end());
   if (how.mends) mend(coded, how.elems);
@@ -86,7 +90,8 @@ Bytes seed_of(unsigned flags, uint8_t row_elems, uint32_t elems) {
   const std::vector<float> values(elems, 1.0f);
   std::vector<extreme::CodedChunk> chunks;
   if (elems > 0)
-    chunks.push_back(extreme::encode_chunk(kind, centres, coded_indices, extreme::surroundings(0, row_elems, kind, guide, {}, earlier), values, values));
+    chunks.push_back(
+        extreme::encode_chunk(kind, centres, coded_indices, extreme::surroundings(0, row_elems, kind, guide, {}, earlier), values, values));
   Bytes input(kFlagsBytes);
   input[0] = static_cast<std::byte>(flags);
   input[1] = static_cast<std::byte>(row_elems);

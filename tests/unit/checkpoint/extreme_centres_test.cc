@@ -50,7 +50,8 @@ TEST(FindCentres, WhatDoesNotStayIsCentreZero) {
   EXPECT_EQ(result.value(2), 3);
 }
 
-// Of normal numbers N levels leave an error of sqrt(3) pi / (2 N^2) of the variance where N is large (P. Panter, W. Dite, 1951): 0.0121 with
+// Of normal numbers N levels leave an error of sqrt(3) pi / (2 N^2) of the variance where N is large (P. Panter, W. Dite, 1951): 0.0121
+// with
 // 15. bf16 adds next to nothing.
 TEST(FindCentres, IsAsGoodAsTheBestQuantizerOfNormalNumbers) {
   Floats values(100'000);
@@ -93,7 +94,8 @@ TEST(Family, IsPrunedTogether) {
   for (size_t m = 0; m < 3; ++m) {
     const Kind kind = kind_of(family.members[m].role);
     const Table table = parse_table(coded[m], coded[m].size(), 10, "m");
-    const auto around = surroundings(0, 0, kind, m == 0 ? std::span<const uint8_t>() : indices[m - 1], m == 2 ? indices[0] : std::span<const uint8_t>(), {});
+    const auto around = surroundings(0, 0, kind, m == 0 ? std::span<const uint8_t>() : indices[m - 1],
+                                     m == 2 ? indices[0] : std::span<const uint8_t>(), {});
     decode_chunk(table, 0, ConstBytes(coded[m]).subspan(table_bytes(10)), around, base, indices[m], out[m], "m");
   }
   EXPECT_EQ(out[0], (Floats{100, 100, 100, 104, 105, 106, 107, 108, 109, 110}));

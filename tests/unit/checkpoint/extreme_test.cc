@@ -40,7 +40,8 @@ struct Adam {
   }
   State state() {
     const auto add = [](const char* name, std::vector<float>& values, std::vector<int64_t> shape, Tolerance tolerance, const char* guide) {
-      return StateTensor{name, DType::f32, std::move(shape), std::as_writable_bytes(std::span(values)), Scope::replicated, {}, tolerance, guide};
+      return StateTensor{name,      DType::f32, std::move(shape), std::as_writable_bytes(std::span(values)), Scope::replicated, {},
+                         tolerance, guide};
     };
     State state{{add("optim/v/w", square, {40, 100}, Tolerance::second_moment, "optim/m/w"),
                  add("model/w", weight, {40, 100}, Tolerance::weight, ""), add("optim/m/w", mean, {40, 100}, Tolerance::moment, "model/w"),
@@ -165,7 +166,8 @@ TEST(Extreme, AChainOfEightIsBoundAndComesNearer) {
 
 TEST(Extreme, RetentionKeepsTheChain) {
   TempDir dir;
-  for (int64_t step = 10; step <= 40; step += 10) save(dir.path(), Adam(static_cast<uint64_t>(step / 10)), step, {.keep = 1, .mode = "extreme"});
+  for (int64_t step = 10; step <= 40; step += 10)
+    save(dir.path(), Adam(static_cast<uint64_t>(step / 10)), step, {.keep = 1, .mode = "extreme"});
   EXPECT_THAT(names_in(dir.path()), Contains("step-00000010"));
   EXPECT_THAT(verify(dir / "step-00000040"), IsEmpty());
 }
@@ -176,10 +178,11 @@ TEST(Extreme, TheManifestStatesItAndTheListToo) {
   save(dir.path(), Adam(2), 20);
   EXPECT_THAT(read(dir / "step-00000020/manifest.json"), AllOf(HasSubstr("\"version\": 4"), HasSubstr("\"centre_from_base\"")));
   EXPECT_EQ(list(dir.path()).back().lossy, "extreme");
-  EXPECT_THAT(inspect(dir / "step-00000020"), AllOf(HasSubstr("model/w F32 [40, 100]: each as one of 16 distances from the base, off by"),
-                                                    HasSubstr("optim/v/w F32 [40, 100]: each as one of 16 values, off by"),
-                                                    HasSubstr("needs step-00000010")));
-  EXPECT_THAT(diff(dir / "step-00000010", dir / "step-00000020").text, HasSubstr("; the second keeps each as one of 16 distances from the base"));
+  EXPECT_THAT(inspect(dir / "step-00000020"),
+              AllOf(HasSubstr("model/w F32 [40, 100]: each as one of 16 distances from the base, off by"),
+                    HasSubstr("optim/v/w F32 [40, 100]: each as one of 16 values, off by"), HasSubstr("needs step-00000010")));
+  EXPECT_THAT(diff(dir / "step-00000010", dir / "step-00000020").text,
+              HasSubstr("; the second keeps each as one of 16 distances from the base"));
   on_ranks(1, [&](comm::Driver& driver) {
     const auto restores = Store(dir.path(), driver, {}).lossy_restores_of_load(20);
     ASSERT_EQ(restores.size(), 1u);
@@ -225,13 +228,17 @@ TEST(Extreme, ConvertsInAndOut) {
   save(dir / "exact", Adam(1), 10, {.keep = 0});
   save(dir / "exact", Adam(2), 20, {.keep = 0});
   const auto how = [&](const char* to, const char* mode) {
-    return Rewrite{dir / to, {.mode = mode}, "9.9.9",
+    return Rewrite{dir / to,
+                   {.mode = mode},
+                   "9.9.9",
                    [](std::string_view name) {
                      if (name == "model/w") return Tolerance::weight;
                      if (name == "optim/m/w") return Tolerance::moment;
                      return name == "optim/v/w" ? Tolerance::second_moment : Tolerance::none;
                    },
-                   [](std::string_view name) -> std::string { return name == "optim/m/w" ? "model/w" : name == "optim/v/w" ? "optim/m/w" : ""; }};
+                   [](std::string_view name) -> std::string {
+                     return name == "optim/m/w" ? "model/w" : name == "optim/v/w" ? "optim/m/w" : "";
+                   }};
   };
   convert(dir / "exact/step-00000010", how("in", "extreme"));
   const fs::path made = convert(dir / "exact/step-00000020", how("in", "extreme"));
@@ -244,8 +251,8 @@ TEST(Extreme, ConvertsInAndOut) {
   EXPECT_EQ(read_manifest(back).facts.lossy_restores, (std::vector<LossyRestore>{{20, read_manifest(made).hash, "extreme"}}));
 }
 
-// A state that the mode happens to hold exactly, worked out by hand: weights move by 0 or 4 to 7 1024ths either way, more than 0.6 times any
-// median of these; every eighth element that moved has a first moment of 1 or -2, above twice their mean, and a second one of 4 or 9;
+// A state that the mode happens to hold exactly, worked out by hand: weights move by 0 or 4 to 7 1024ths either way, more than 0.6 times
+// any median of these; every eighth element that moved has a first moment of 1 or -2, above twice their mean, and a second one of 4 or 9;
 // elsewhere these are 0 and 3. All are numbers of bf16.
 struct Golden {
   static constexpr int kElems = 16 * 24;
