@@ -41,8 +41,9 @@ void add_file(Contents& contents, ChainFiles& files, const std::string& file, Sc
   for (const auto& [name, stored] : shard->tensors) {
     contents.memory.emplace_back(*num_bytes(stored.dtype, stored.shape));
     fill(file, name, contents.memory.back());
-    contents.state.tensors.push_back(
-        {name, stored.dtype, stored.shape, {}, scope, {}, how.tolerance_of(name), how.guide_of ? how.guide_of(name) : ""});
+    StateTensor tensor{name, stored.dtype, stored.shape, {}, scope, {}, how.tolerance_of(name)};
+    if (how.guide_of) tensor.guide = how.guide_of(name);
+    contents.state.tensors.push_back(std::move(tensor));
   }
 }
 
