@@ -41,9 +41,13 @@ void add_file(Contents& contents, ChainFiles& files, const std::string& file, Sc
   for (const auto& [name, stored] : shard->tensors) {
     contents.memory.emplace_back(*num_bytes(stored.dtype, stored.shape));
     fill(file, name, contents.memory.back());
-    StateTensor tensor{name, stored.dtype, stored.shape, {}, scope, {}, how.tolerance_of(name)};
+    StateTensor& tensor = contents.state.tensors.emplace_back();
+    tensor.name = name;
+    tensor.dtype = stored.dtype;
+    tensor.shape = stored.shape;
+    tensor.scope = scope;
+    tensor.tolerance = how.tolerance_of(name);
     if (how.guide_of) tensor.guide = how.guide_of(name);
-    contents.state.tensors.push_back(std::move(tensor));
   }
 }
 
