@@ -50,6 +50,11 @@ std::vector<fs::path> chosen(const std::string& given) {
   return paths;
 }
 
+const char* words_of(const std::string& lossy) {
+  if (lossy.empty()) return "";
+  return lossy == "extreme" ? ", extreme" : ", near-exact";
+}
+
 int list(const std::string& given) {
   const auto entries = checkpoint::list(find(given).checkpoints);
   if (entries.empty()) {
@@ -58,7 +63,7 @@ int list(const std::string& given) {
   for (const auto& entry : entries) {
     fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
                entry.world == 1 ? "" : "s", entry.created, entry.path.string(),
-               entry.base ? fmt::format(", needs step {}", *entry.base) : "", entry.is_lossy ? ", near-exact" : "");
+               entry.base ? fmt::format(", needs step {}", *entry.base) : "", words_of(entry.lossy));
   }
   return 0;
 }
@@ -88,7 +93,7 @@ int diff(const std::string& a, const std::string& b) {
 // What makes a checkpoint of others.
 struct Making {
   std::vector<std::string> from;
-  std::string to, mode = "exact", moments = "8";
+  std::string to, mode = "exact", moments = "8", pruning = "mild";
   int64_t threads = 1, last = 0;
   bool lossy = false;
 
@@ -97,14 +102,20 @@ struct Making {
       throw ConfigError("near_exact keeps optimiser moments and residuals within a tolerance only (" + moments +
                         " bits and 8): say --lossy if that is what you want");
     }
-    if (mode != "near_exact" && lossy) throw ConfigError("--lossy goes with --mode near_exact: nothing else loses anything");
+    if (mode == "extreme" && !lossy) {
+      throw ConfigError("extreme keeps of weights and moments what changed most, in 4 bits: say --lossy if that is what you want");
+    }
+    if (mode != "near_exact" && mode != "extreme" && lossy)
+      throw ConfigError("--lossy goes with --mode near_exact or extreme: nothing else loses anything");
     checkpoint::Rewrite rewrite;
     rewrite.directory = fs::path(to) / "checkpoints";
     rewrite.options.mode = mode;
     rewrite.options.moments = moments;
+    rewrite.options.pruning = pruning;
     rewrite.options.threads = threads;
     rewrite.version = kVersion;
     rewrite.tolerance_of = [](std::string_view name) { return trainer::tolerance_of(name); };
+    rewrite.guide_of = [](std::string_view name) { return trainer::guide_of(name); };
     return rewrite;
   }
 };
@@ -154,11 +165,13 @@ void add_making(CLI::App& verb, Action& action, const char* name, const char* he
       ->required()
       ->expected(1, several ? 10000 : 1);
   sub->add_option("--to", making->to, "directory; TO/checkpoints/step-N is made, which must not be there")->required();
-  sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw or near_exact, as checkpoint.mode")
-      ->check(one_of({"exact", "raw", "near_exact"}));
+  sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw, near_exact or extreme, as checkpoint.mode")
+      ->check(one_of({"exact", "raw", "near_exact", "extreme"}));
   sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4")->check(one_of({"8", "4"}));
+  sub->add_option("--pruning", making->pruning, "extreme: how much is left out, mild or aggressive")
+      ->check(one_of({"mild", "aggressive"}));
   sub->add_option("--threads", making->threads, "that code and decode")->check(CLI::Range(1, 256));
-  sub->add_flag("--lossy", making->lossy, "near_exact may lose what its tolerances say");
+  sub->add_flag("--lossy", making->lossy, "near_exact and extreme may lose what they say");
   if (several) sub->add_option("--last", making->last, "the newest so many of one run directory")->check(CLI::Range(2, 10000));
   sub->callback([making, run, &action] { action = [making, run] { return run(*making); }; });
 }
@@ -183,7 +196,9 @@ void add_checkpoints(CLI::App& app, Action& action) {
   sub->add_option("first", paths->first, "run directory or checkpoint")->required();
   sub->add_option("second", paths->second, "run directory or checkpoint")->required();
   sub->callback([paths, &action] { action = [paths] { return diff(paths->first, paths->second); }; });
-  add_making(*verb, action, "convert", "the same state, stored in another way, in a checkpoint that needs no base", convert);
+  add_making(*verb, action, "convert",
+             "the same state, stored in another way; it needs no base but in mode extreme: the step before in TO, if there is one",
+             convert);
   add_making(*verb, action, "average", "the mean of the weights of several checkpoints, with everything else as in the newest", average);
 }
 

@@ -107,13 +107,13 @@ Findings examine_peers(const doctor::Patient& patient, const Findings& mine) {
                                   mpi->world_size()));
     return over(*mpi);
   }
-  const auto grpc = comm::make_grpc_transport(env, patient.options.comm.grpc);
+  const auto grpc = comm::make_grpc_transport(env, patient.options.comm);
   return over(*grpc);
 }
 
 int run_doctor(const DoctorArguments& arguments) {
   trainer::Options options;
-  options.comm.grpc.start_timeout_s = kPatience_s;
+  options.comm.start_timeout_s = kPatience_s;
   auto root = config::describe_root(options);
   if (!arguments.config.files.empty() || !arguments.config.sets.empty()) load_into(root, arguments.config);
   const auto env = comm::detect_environment();

@@ -158,9 +158,7 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
 }
 
 ExitCode train_over_grpc(const trainer::Options& options, const comm::LaunchEnvironment& env, const trainer::RunRequest& request) {
-  comm::GrpcOptions with = options.comm.grpc;
-  with.start_timeout_s = options.comm.start_timeout_s;
-  const auto grpc = comm::make_grpc_transport(env, with);
+  const auto grpc = comm::make_grpc_transport(env, options.comm);
   const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*grpc, env, options.comm.start_timeout_s) : nullptr;
   trainer::install_stop_handlers();
   return trainer::train(options, nccl ? *nccl : *grpc, request);

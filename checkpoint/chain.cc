@@ -12,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kMostGuides = 2;  // one after another: weight, first moment, second moment
+
 // Directories that may hold what was once saved as that step.
 std::vector<std::string> names_of_step(const fs::path& directory, int64_t step) {
   std::vector<std::string> names = {step_name(step)};
@@ -69,6 +71,21 @@ Chain read_chain(const fs::path& given) {
   return chain;
 }
 
+bool uses_base(const CheckpointOptions& options) { return options.mode == "extreme" || (options.base != "none" && options.mode != "raw"); }
+
+size_t most_bases(const CheckpointOptions& options) { return options.mode == "extreme" ? kMostBases : kMostExactBases; }
+
+std::optional<ManifestBase> choose_base(const fs::path& directory, int64_t step, int world, size_t most_bases) {
+  for (const int64_t before : steps_in(directory)) {
+    if (before >= step || !fs::exists(directory / step_name(before) / kCompleteName)) continue;
+    const Chain chain = read_chain(directory / step_name(before));
+    const Manifest& manifest = chain.front().manifest;
+    if (manifest.world != world || chain.size() > most_bases) return std::nullopt;
+    return ManifestBase{before, manifest.hash};
+  }
+  return std::nullopt;
+}
+
 std::set<std::string> bases_of(const fs::path& directory, const std::vector<std::string>& kept) {
   std::set<std::string> names;
   for (const std::string& name : kept) {
@@ -105,11 +122,27 @@ std::shared_ptr<const TensorReader> ChainFiles::reader_as_base(const std::string
 }
 
 std::shared_ptr<const TensorReader> ChainFiles::reader(const std::string& file_name, const std::string& name, size_t link) {
+  return guided_reader(file_name, name, link, kMostGuides);
+}
+
+std::shared_ptr<const TensorReader> ChainFiles::guided_reader(const std::string& file_name, const std::string& name, size_t link,
+                                                              int guides) {
+  std::weak_ptr<const TensorReader>& known = readers_[{link, file_name, name}];
+  if (auto reader = known.lock()) return reader;
   const Shard& own = *shard(file_name, link);
   const StoredTensor& tensor = own.tensors.at(name);
-  std::shared_ptr<const TensorReader> base;
-  if (tensor.coding == Coding::exact_from_base && link + 1 < chain_.size()) base = reader_as_base(file_name, name, link + 1);
-  return std::make_shared<const TensorReader>(own.file, name, tensor, std::move(base));
+  std::shared_ptr<const TensorReader> base, guide;
+  if (needs_base(tensor.coding) && link + 1 < chain_.size()) base = reader_as_base(file_name, name, link + 1);
+  if (!tensor.guide.empty()) {
+    if (guides == 0 || !own.tensors.contains(tensor.guide)) {
+      throw CheckpointError(fmt::format("{}: tensor {}: its guide {} {}", own.file.path().string(), in_quotes(name),
+                                        in_quotes(tensor.guide), guides == 0 ? "follows too many others" : "is not there"));
+    }
+    guide = guided_reader(file_name, tensor.guide, link, guides - 1);
+  }
+  auto reader = std::make_shared<const TensorReader>(own.file, name, tensor, std::move(base), std::move(guide));
+  known = reader;
+  return reader;
 }
 
 }  // namespace thinwire::checkpoint

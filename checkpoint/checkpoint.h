@@ -30,9 +30,10 @@ struct CheckpointOptions {
   int64_t keep = 3;        // newest committed checkpoints that stay on disk; 0: all
   int64_t keep_every = 0;  // those of these steps stay besides; 0: none
   // exact: tensors are coded where that makes them smaller, and every byte comes back; near_exact: but optimiser moments and residuals,
-  // which come back within a tolerance; raw: as they are
+  // which come back within a tolerance; extreme: weights, too, lose what matters least (extreme/family.h); raw: as they are
   std::string mode = "exact";
-  std::string moments = "8";  // bits; near_exact: 8 | 4
+  std::string moments = "8";     // bits; near_exact: 8 | 4
+  std::string pruning = "mild";  // extreme: mild | aggressive
   std::string base =
       "none";           // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
   int64_t threads = 1;  // of each rank, that code and decode
@@ -47,7 +48,7 @@ void describe(config::Section& section, CheckpointOptions& options);
 struct LossyRestore {
   int64_t step = 0;
   uint64_t manifest_hash = 0;
-  std::string how;  // "near_exact" | "average"
+  std::string how;  // "near_exact" | "extreme" | "average"
   bool operator==(const LossyRestore&) const = default;
 };
 
@@ -119,7 +120,7 @@ struct Listing {
   int world = 0;
   std::string created;
   std::optional<int64_t> base;  // step of the checkpoint that this one is coded against
-  bool is_lossy = false;        // it keeps some state within a tolerance
+  std::string lossy = {};       // how it keeps some state less than exactly: lossy_restores' word for it; empty: nothing is lost
 };
 // Committed ones, by step; one whose manifest cannot be read is left out with a warning. A directory that does not exist has none.
 std::vector<Listing> list(const std::filesystem::path& directory);

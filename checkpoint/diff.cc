@@ -49,7 +49,9 @@ Distance distance_between(const TensorReader& a, const TensorReader& b) {
 std::string described(const StoredTensor& tensor) { return describe_tensor(tensor.dtype, tensor.shape); }
 
 std::string tolerance_of(const StoredTensor& tensor, const char* which) {
-  return is_exact(tensor.coding) ? "" : fmt::format("; the {} keeps {}", which, describe_tolerance(form_of(tensor.coding)));
+  if (is_exact(tensor.coding)) return "";
+  return fmt::format("; the {} keeps {}", which,
+                     is_extreme(tensor.coding) ? describe_tolerance(kind_of(tensor.coding)) : describe_tolerance(form_of(tensor.coding)));
 }
 
 class Comparison {

@@ -1,12 +1,22 @@
 // Elements of a tensor as numbers.
 #pragma once
 #include <cmath>
+#include <cstdint>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/dtype.h"
 
 namespace thinwire::checkpoint {
+
+// Of all dimensions but the first, 0 where there is one only. Second moments are near a product of one value per row and one per column; a
+// kernel's rows are its outputs.
+inline uint64_t row_elems(const std::vector<int64_t>& shape) {
+  uint64_t elems = shape.size() < 2 ? 0 : 1;
+  for (size_t i = 1; i < shape.size(); ++i) elems *= static_cast<uint64_t>(shape[i]);
+  return elems;
+}
 
 inline double value_at(DType dtype, const std::byte* at) {
   switch (dtype) {

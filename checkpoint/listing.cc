@@ -29,6 +29,12 @@ uint64_t memory_bytes(const ManifestTensor& tensor) { return num_bytes(tensor.dt
 // What a tensor is part of: "optim/exp_avg" of "optim/exp_avg/model.norm.weight".
 std::string kind_of(const std::string& name) { return name.substr(0, std::min(name.rfind('/'), name.size())); }
 
+std::string describe_loss(const ManifestTensor& tensor) {
+  if (tensor.form) return ": " + describe_tolerance(*tensor.form);
+  if (!tensor.centres) return "";
+  return fmt::format(": {}, off by {:.3g} at most", describe_tolerance(tensor.centres->kind), tensor.centres->off_by);
+}
+
 struct Size {
   uint64_t memory_bytes = 0, stored_bytes = 0;
 };
@@ -64,7 +70,8 @@ std::vector<Listing> list(const fs::path& directory) {
     try {
       const Manifest manifest = read_manifest(path);
       const auto base = manifest.base ? std::optional(manifest.base->step) : std::nullopt;
-      listings.push_back({step, path, total_bytes(manifest), manifest.world, manifest.created, base, manifest.is_lossy()});
+      listings.push_back(
+          {step, path, total_bytes(manifest), manifest.world, manifest.created, base, manifest.is_lossy() ? manifest.lossy_how() : ""});
     } catch (const CheckpointError& e) {
       log::warn("not listed: {}", e.what());
     }
@@ -96,7 +103,7 @@ std::string inspect(const fs::path& step_directory) {
   text += "\ntensors\n";
   for (const ManifestTensor& tensor : manifest.tensors) {
     text += fmt::format("  {:<10} {} {}{}\n", scope_name(tensor.scope), tensor.name, describe_tensor(tensor.dtype, tensor.shape),
-                        tensor.form ? ": " + describe_tolerance(*tensor.form) : "");
+                        describe_loss(tensor));
   }
   return text;
 }

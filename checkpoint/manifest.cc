@@ -22,6 +22,7 @@ constexpr int64_t kMaxStep = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMaxWorld = 99'999;  // what rank-00000 has digits for
 constexpr const char* kScopeNames[] = {"replicated", "per_rank"};
 constexpr const char* kFormNames[] = {"value", "root"};
+constexpr const char* kCentresNames[] = {"centre", "centre_from_base"};
 
 std::map<std::string, std::string> parse_texts(const json& object, const std::string& source) {
   std::map<std::string, std::string> texts;
@@ -96,6 +97,23 @@ near::Form parse_form(const json& object, const std::string& source) {
   return form;
 }
 
+extreme::Form parse_centres(const json& object, const std::string& source) {
+  const std::string of = text_member(object, "of", source);
+  const double off_by = member(object, "off_by", Type::number_float, source).get<double>();
+  if (of != kCentresNames[0] && of != kCentresNames[1]) throw CheckpointError(fmt::format("{}: unknown 'of' {}", source, in_quotes(of)));
+  if (!(off_by >= 0 && off_by <= std::numeric_limits<float>::max()))
+    throw CheckpointError(fmt::format("{}: 'off_by' is {}, which is no distance", source, off_by));
+  return {of == kCentresNames[0] ? extreme::Kind::values : extreme::Kind::differences, static_cast<float>(off_by)};
+}
+
+void parse_loss(const json& object, ManifestTensor& tensor, const std::string& source) {
+  if (object.contains("off_by")) {
+    tensor.centres = parse_centres(object, source);
+  } else {
+    tensor.form = parse_form(object, source);
+  }
+}
+
 ManifestTensor parse_tensor(const json& object, int64_t version, int world, const std::string& source) {
   if (!object.is_object()) throw CheckpointError(source + ": an element of 'tensors' is not an object");
   ManifestTensor tensor;
@@ -112,13 +130,19 @@ ManifestTensor parse_tensor(const json& object, int64_t version, int world, cons
     tensor.files.push_back(parse_file_name(name.get<std::string>(), world, where));
   }
   tensor.stored_bytes = parse_stored_bytes(object, version, tensor, where);
-  if (object.contains("tolerance")) tensor.form = parse_form(member(object, "tolerance", Type::object, where), where + ": tolerance");
+  if (object.contains("tolerance")) parse_loss(member(object, "tolerance", Type::object, where), tensor, where + ": tolerance");
   return tensor;
 }
 
 // As a reader of the manifest needs it, and as much as a program needs to know of it.
 nlohmann::ordered_json to_json(const near::Form& form) {
   return {{"of", kFormNames[static_cast<size_t>(form.of)]}, {"bits", form.bits}, {"block", near::kBlock}, {"within", form.tolerance()}};
+}
+
+nlohmann::ordered_json to_json(const extreme::Form& form) {
+  return {{"of", kCentresNames[static_cast<size_t>(form.kind)]},
+          {"bits", 4},
+          {"off_by", std::stod(fmt::format("{}", form.off_by))}};  // in few digits
 }
 
 std::vector<LossyRestore> parse_lossy_restores(const json& array, const std::string& source) {
@@ -133,7 +157,8 @@ std::vector<LossyRestore> parse_lossy_restores(const json& array, const std::str
 
 // The lowest that tells it all, so that an older program reads what it can.
 int64_t version_of(const Manifest& manifest) {
-  return manifest.is_lossy() || !manifest.facts.lossy_restores.empty() ? kManifestVersion : 2;
+  if (std::ranges::any_of(manifest.tensors, [](const ManifestTensor& tensor) { return tensor.centres.has_value(); })) return 4;
+  return manifest.is_lossy() || !manifest.facts.lossy_restores.empty() ? 3 : 2;
 }
 
 int64_t parse_version(const json& root, const std::string& source) {
@@ -151,7 +176,11 @@ int64_t parse_version(const json& root, const std::string& source) {
 }  // namespace
 
 bool Manifest::is_lossy() const {
-  return std::ranges::any_of(tensors, [](const ManifestTensor& tensor) { return tensor.form.has_value(); });
+  return std::ranges::any_of(tensors, [](const ManifestTensor& tensor) { return tensor.is_lossy(); });
+}
+
+std::string Manifest::lossy_how() const {
+  return std::ranges::any_of(tensors, [](const ManifestTensor& tensor) { return tensor.centres.has_value(); }) ? "extreme" : "near_exact";
 }
 
 std::string to_json(const Manifest& manifest) {
@@ -184,6 +213,7 @@ std::string to_json(const Manifest& manifest) {
                                {"files", tensor.files},
                                {"stored_bytes", tensor.stored_bytes}});
     if (tensor.form) root["tensors"].back()["tolerance"] = to_json(*tensor.form);
+    if (tensor.centres) root["tensors"].back()["tolerance"] = to_json(*tensor.centres);
   }
   // A config value may hold any bytes; JSON may not.
   return root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";

@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/extreme/tensor.h"
 #include "checkpoint/files.h"
 #include "checkpoint/near/blocks.h"
 
 namespace thinwire::checkpoint {
 
-inline constexpr int64_t kManifestVersion = 3;  // docs/formats/checkpoint.md; never renumbered
+inline constexpr int64_t kManifestVersion = 4;  // docs/formats/checkpoint.md; never renumbered
 
 struct ManifestFile {
   std::string name;
@@ -27,9 +28,11 @@ struct ManifestTensor {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;  // of the whole tensor
   Scope scope = Scope::replicated;
-  std::vector<std::string> files;       // per_rank: those of all ranks that have it in this shape
-  uint64_t stored_bytes = 0;            // in all of them
-  std::optional<near::Form> form = {};  // of what is kept within a tolerance
+  std::vector<std::string> files;             // per_rank: those of all ranks that have it in this shape
+  uint64_t stored_bytes = 0;                  // in all of them
+  std::optional<near::Form> form = {};        // of what is kept within a tolerance
+  std::optional<extreme::Form> centres = {};  // of what is kept as centres
+  bool is_lossy() const { return form || centres; }
 };
 
 // The checkpoint that some tensors are coded against: of that step, and with exactly this manifest.
@@ -48,7 +51,8 @@ struct Manifest {
   std::optional<ManifestBase> base;
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;
-  bool is_lossy() const;  // some tensor is kept within a tolerance
+  bool is_lossy() const;          // some tensor does not keep every bit
+  std::string lossy_how() const;  // the mode that it was saved in, for lossy_restores: "near_exact" | "extreme"
 };
 
 // Written by a newer Thinwire: nothing is wrong with it, but this program cannot read it.

@@ -4,15 +4,20 @@ namespace thinwire::checkpoint {
 
 void describe(config::Section& section, CheckpointOptions& options) {
   section.integer("every", options.every, {0}, "steps between checkpoints; 0: only at the end and when stopped by a signal");
-  section.choice("mode", options.mode, {"exact", "near_exact", "raw"},
-                 "how tensors are stored; exact: in fewer bytes where that is possible, and every bit comes back; near_exact: the same, "
-                 "but moments of the "
-                 "optimiser and residuals come back within a tolerance that the manifest states; raw: as they are in memory");
+  section.choice(
+      "mode", options.mode, {"exact", "near_exact", "extreme", "raw"},
+      "how tensors are stored; exact: in fewer bytes where that is possible, and every bit comes back; near_exact: the same, "
+      "but moments of the "
+      "optimiser and residuals come back within a tolerance that the manifest states; extreme: weights and moments as 4-bit centres "
+      "of what changed most since the checkpoint before: the smallest, and what comes back is another state; raw: as they are in "
+      "memory");
   section.choice("moments", options.moments, {"8", "4"}, "mode near_exact; bits of each optimiser moment. Residuals have 8");
+  section.choice("pruning", options.pruning, {"mild", "aggressive"},
+                 "mode extreme; how much is left out: mild keeps what most weights moved by, aggressive a tenth of it");
   section.choice("base", options.base, {"none", "previous"},
                  "mode exact and near_exact; previous: tensors are coded against the checkpoint before where that saves a twentieth, which "
                  "then has to stay; for "
-                 "checkpoints a few steps apart; none: each stands alone");
+                 "checkpoints a few steps apart; none: each stands alone. Mode extreme has bases of its own accord, eight at most");
   section.boolean("async", options.async,
                   "training waits only while state is copied (one more copy in memory); coding and writing happen beside the next steps");
   section.choice(

@@ -41,7 +41,13 @@ void add_file(Contents& contents, ChainFiles& files, const std::string& file, Sc
   for (const auto& [name, stored] : shard->tensors) {
     contents.memory.emplace_back(*num_bytes(stored.dtype, stored.shape));
     fill(file, name, contents.memory.back());
-    contents.state.tensors.push_back({name, stored.dtype, stored.shape, {}, scope, {}, how.tolerance_of(name)});
+    StateTensor& tensor = contents.state.tensors.emplace_back();
+    tensor.name = name;
+    tensor.dtype = stored.dtype;
+    tensor.shape = stored.shape;
+    tensor.scope = scope;
+    tensor.tolerance = how.tolerance_of(name);
+    if (how.guide_of) tensor.guide = how.guide_of(name);
   }
 }
 
@@ -57,15 +63,17 @@ fs::path write_alone(ChainFiles& source, Manifest manifest, const Rewrite& how, 
   files.make_directory(path);
   try {
     manifest.files.clear();
+    manifest.base =
+        how.options.mode == "extreme" ? choose_base(how.directory, manifest.step, manifest.world, most_bases(how.options)) : std::nullopt;
+    const auto base = manifest.base ? std::optional(read_chain(how.directory / step_name(manifest.base->step))) : std::nullopt;
     for (int rank = 0; rank < manifest.world; ++rank) {
       Contents contents;
       if (rank == 0) add_file(contents, source, kModelFileName, Scope::replicated, how, fill);
       add_file(contents, source, rank_file_name(rank), Scope::per_rank, how, fill);
       for (size_t i = 0; i < contents.memory.size(); ++i) contents.state.tensors[i].memory = contents.memory[i];
-      for (ManifestFile& file : write_shards(files, path, rank, manifest.step, contents.state, how.options, std::nullopt))
+      for (ManifestFile& file : write_shards(files, path, rank, manifest.step, contents.state, how.options, base))
         manifest.files.push_back(std::move(file));
     }
-    manifest.base.reset();
     manifest.facts.version = how.version;
     seal(files, path, manifest);
     publish(files, how.directory, temporary, manifest.step, id);
@@ -142,7 +150,7 @@ bool is_float(DType dtype) { return dtype != DType::i64 && dtype != DType::u8; }
 fs::path convert(const fs::path& step_directory, const Rewrite& how) {
   ChainFiles source(read_chain(step_directory), ChainFiles::Check::every_byte);
   Manifest manifest = source.chain().front().manifest;
-  if (manifest.is_lossy()) manifest.facts.lossy_restores.push_back({manifest.step, manifest.hash, "near_exact"});
+  if (manifest.is_lossy()) manifest.facts.lossy_restores.push_back({manifest.step, manifest.hash, manifest.lossy_how()});
   return write_alone(source, std::move(manifest), how,
                      [&](const std::string& file, const std::string& name, MutableBytes into) { read_whole(source, file, name, into); });
 }

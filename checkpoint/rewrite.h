@@ -1,8 +1,9 @@
 // Checkpoints made of checkpoints, by one process without a run: the same state stored in another way, or the mean of several.
 //
-// What is made stands alone: it needs no base. It is written as a save writes it (under another name, synced, renamed), and every byte that
-// is read was checked against its hashes. Memory: the tensors of one file, and their codings. CheckpointError, and nothing is left behind,
-// when a source is damaged, when sources do not fit each other, when a step of that name is there already, or when the disk refuses.
+// What is made stands alone: it needs no base, but for mode extreme, where the next lower step in the directory becomes its base. It is
+// written as a save writes it (under another name, synced, renamed), and every byte that is read was checked against its hashes. Memory:
+// the tensors of one file, and their codings. CheckpointError, and nothing is left behind, when a source is damaged, when sources do not
+// fit each other, when a step of that name is there already, or when the disk refuses.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -18,7 +19,8 @@ struct Rewrite {
   std::filesystem::path directory;                               // a checkpoints directory, in which step-N is made; it may not exist yet
   CheckpointOptions options;                                     // mode, moments, threads
   std::string version;                                           // of this program
-  std::function<Tolerance(std::string_view name)> tolerance_of;  // what near_exact may do to which tensor
+  std::function<Tolerance(std::string_view name)> tolerance_of;  // what near_exact and extreme may do to which tensor
+  std::function<std::string(std::string_view name)> guide_of{};  // state.h
 };
 
 // Returns the path of what was made. What a near-exact source has lost stays lost, and the manifest says so.

@@ -36,12 +36,13 @@ struct Regrouping {
   size_t block = 0;
 };
 
-// What checkpoint.mode near_exact may do to a tensor of F32 (near/blocks.h). Nothing else ever loses a bit.
+// What checkpoint.mode near_exact (near/blocks.h) and extreme (extreme/family.h) may do to a tensor of F32. Nothing else ever loses a bit.
 enum class Tolerance : uint8_t {
   none,
-  moment,         // values, in checkpoint.moments bits
-  second_moment,  // square roots, rounded up, in checkpoint.moments bits
-  residual,       // values, in 8 bits
+  moment,         // near_exact: values, in checkpoint.moments bits; extreme: centres
+  second_moment,  // near_exact: square roots, rounded up, in checkpoint.moments bits; extreme: centres
+  residual,       // values, in 8 bits; extreme: in 4
+  weight,         // near_exact: none; extreme: centres of what it moved by since the base
 };
 
 struct StateTensor {
@@ -52,6 +53,7 @@ struct StateTensor {
   Scope scope = Scope::replicated;
   Regrouping regrouping = {};
   Tolerance tolerance = Tolerance::none;
+  std::string guide = {};  // extreme: the tensor of this shape that tells most about where this one matters; empty: none
 };
 
 struct State {

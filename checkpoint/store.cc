@@ -59,18 +59,6 @@ std::vector<ManifestFile> to_files(const std::vector<RankResult>& results) {
   return files;
 }
 
-// The checkpoint before `step`, if it is of this world and has not too many bases itself. CheckpointError when it cannot be used.
-std::optional<ManifestBase> choose_base(const fs::path& directory, int64_t step, int world) {
-  for (const int64_t before : steps_in(directory)) {
-    if (before >= step || !fs::exists(directory / step_name(before) / kCompleteName)) continue;
-    const Chain chain = read_chain(directory / step_name(before));
-    const Manifest& manifest = chain.front().manifest;
-    if (manifest.world != world || chain.size() > kMostBases) return std::nullopt;
-    return ManifestBase{before, manifest.hash};
-  }
-  return std::nullopt;
-}
-
 // As this rank sees it.
 std::optional<Chain> chain_of(const fs::path& directory, const std::optional<ManifestBase>& base) {
   if (!base) return std::nullopt;
@@ -122,9 +110,10 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts) {
 
 // Every byte of it is read first: what is coded against a damaged checkpoint is lost with it.
 std::optional<ManifestBase> Store::agreed_base(int64_t step) {
-  if (options_.base == "none" || options_.mode == "raw") return std::nullopt;
+  if (!uses_base(options_)) return std::nullopt;
   const RankResult found = together(driver_, "choose a base", [&]() -> std::string {
-                             const auto base = driver_.rank() == 0 ? choose_base(directory_, step, driver_.size()) : std::nullopt;
+                             const auto base =
+                                 driver_.rank() == 0 ? choose_base(directory_, step, driver_.size(), most_bases(options_)) : std::nullopt;
                              return base ? fmt::format("{} {}", base->step, base->manifest_hash) : "";
                            }).front();
   if (found.ok && found.text.empty()) return std::nullopt;
@@ -189,7 +178,7 @@ RunFacts Store::facts(int64_t step) const { return read_manifest(path_of(step)).
 std::vector<LossyRestore> Store::lossy_restores_of_load(int64_t step) const {
   const Manifest manifest = read_manifest(path_of(step));
   std::vector<LossyRestore> restores = manifest.facts.lossy_restores;
-  if (manifest.is_lossy()) restores.push_back({step, manifest.hash, "near_exact"});
+  if (manifest.is_lossy()) restores.push_back({step, manifest.hash, manifest.lossy_how()});
   return restores;
 }
 

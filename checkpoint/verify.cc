@@ -60,7 +60,9 @@ void find_foreign_files(std::vector<std::string>& defects, const fs::path& path,
 void require_stated(const Manifest& manifest, const std::string& file, const std::string& name, const StoredTensor& stored) {
   if (is_exact(stored.coding)) return;
   const bool is_stated = std::ranges::any_of(manifest.tensors, [&](const ManifestTensor& tensor) {
-    return tensor.name == name && tensor.form == form_of(stored.coding) && std::ranges::find(tensor.files, file) != tensor.files.end();
+    const bool fits = is_extreme(stored.coding) ? tensor.centres && tensor.centres->kind == kind_of(stored.coding)
+                                                : tensor.form == form_of(stored.coding);
+    return tensor.name == name && fits && std::ranges::find(tensor.files, file) != tensor.files.end();
   });
   if (!is_stated)
     throw CheckpointError(fmt::format("{}: tensor {} is kept with a loss that the manifest does not state", file, in_quotes(name)));

@@ -9,7 +9,6 @@ struct GrpcOptions {
   std::string address = "auto";  // auto | an interface | an ip | a subnet: by which of this host's addresses peers reach it
   std::string ports = "any";     // any | FIRST-LAST: where it listens for them
   std::string store = "auto";    // auto: as the launcher says | HOST:PORT: where ranks meet
-  double start_timeout_s = 300;  // until all have met: CommOptions::start_timeout_s
 };
 
 // The first and last port of GrpcOptions::ports; {0, 0} for any. ConfigError when it is neither.

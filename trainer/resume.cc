@@ -58,12 +58,16 @@ void note_losses(Parts& parts, int64_t step, Restored& restored) {
   const size_t before = parts.store->facts(step).lossy_restores.size();
   parts.lossy_restores = parts.store->lossy_restores_of_load(step);
   if (parts.lossy_restores.size() > before) {
-    restored.how += ", within the tolerances of near_exact";
+    const std::string& how = parts.lossy_restores.back().how;
+    const bool is_extreme = how == "extreme";
+    restored.how += is_extreme ? ", from an extreme checkpoint" : ", within the tolerances of near_exact";
     log::info(
-        "the checkpoint of step {} was saved with checkpoint.mode near_exact: moments and residuals are within the tolerances that "
-        "`thinwire "
-        "ckpt inspect` shows, so the run goes on a little otherwise than if it had not been stopped; later checkpoints will say so",
-        step);
+        "the checkpoint of step {} was saved with checkpoint.mode {}: {}, so the run goes on {}otherwise than if it had not been stopped; "
+        "later checkpoints will say so",
+        step, how,
+        is_extreme ? "weights and moments are off by what `thinwire ckpt inspect` shows"
+                   : "moments and residuals are within the tolerances that `thinwire ckpt inspect` shows",
+        is_extreme ? "" : "a little ");
   }
   for (size_t i = 0; i < before; ++i)
     log::info("its state had gone through the checkpoint of step {} before ({})", parts.lossy_restores[i].step,

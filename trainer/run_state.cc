@@ -72,7 +72,10 @@ checkpoint::State run_state(const models::Model& model, const Optimizer& optimiz
                            host.of(std::as_writable_bytes(std::span(totals))),
                            Scope::per_rank,
                            {.kind = Regrouping::Kind::anew}});  // what dense exchange costs depends on the number of ranks
-  for (checkpoint::StateTensor& tensor : state.tensors) tensor.tolerance = tolerance_of(tensor.name);
+  for (checkpoint::StateTensor& tensor : state.tensors) {
+    tensor.tolerance = tolerance_of(tensor.name);
+    tensor.guide = guide_of(tensor.name);
+  }
   return state;
 }
 

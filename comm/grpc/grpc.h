@@ -17,7 +17,7 @@ namespace thinwire::comm {
 
 // Collective over the ranks of the environment. ConfigError when options or environment cannot be; CommError when ranks do not come within
 // options.start_timeout_s, or cannot be reached.
-std::unique_ptr<Transport> make_grpc_transport(const LaunchEnvironment& environment, const GrpcOptions& options);
+std::unique_ptr<Transport> make_grpc_transport(const LaunchEnvironment& environment, const CommOptions& options);
 
 // Where the ranks meet: what options.store says, else the launcher. ConfigError when neither does.
 Meeting meeting_of(const LaunchEnvironment& environment, const GrpcOptions& options);

@@ -33,13 +33,13 @@ struct Met {
 // Of this host: by IPv6, which IPv4 comes with, where the system has it.
 std::string every_address() { return why_not_listen("::", 0).empty() ? "::" : "0.0.0.0"; }
 
-Met find_peers(const LaunchEnvironment& environment, const GrpcOptions& options) {
+Met find_peers(const LaunchEnvironment& environment, const CommOptions& options) {
   if (environment.world == 1) {
     Met met{std::make_unique<LinkServer>(0, 1, "127.0.0.1", PortRange{}), {"alone", {}}, nullptr};
     met.roster.members.push_back({"127.0.0.1", met.server->port(), log::host_name()});
     return met;
   }
-  const Meeting meeting = meeting_of(environment, options);
+  const Meeting meeting = meeting_of(environment, options.grpc);
   const Stopwatch waited;
   Met met;
   if (environment.rank == 0)
@@ -51,8 +51,8 @@ Met find_peers(const LaunchEnvironment& environment, const GrpcOptions& options)
               options.start_timeout_s, why);
     report_s = waited_s + 10;
   });
-  const std::string ip = own_address(options.address, store.ip(), !meeting.is_local && environment.local_world < environment.world);
-  met.server = std::make_unique<LinkServer>(environment.rank, environment.world, ip, parse_ports(options.ports));
+  const std::string ip = own_address(options.grpc.address, store.ip(), !meeting.is_local && environment.local_world < environment.world);
+  met.server = std::make_unique<LinkServer>(environment.rank, environment.world, ip, parse_ports(options.grpc.ports));
   met.roster = meet(store, environment.rank, environment.world, {ip, met.server->port(), log::host_name()},
                     std::max(1.0, options.start_timeout_s - waited.seconds()));
   met.server->admit(met.roster.session);
@@ -61,7 +61,7 @@ Met find_peers(const LaunchEnvironment& environment, const GrpcOptions& options)
 
 class GrpcTransport final : public Transport {
  public:
-  GrpcTransport(const LaunchEnvironment& environment, const GrpcOptions& options) : rank_(environment.rank), world_(environment.world) {
+  GrpcTransport(const LaunchEnvironment& environment, const CommOptions& options) : rank_(environment.rank), world_(environment.world) {
     Met met = find_peers(environment, options);
     server_ = std::move(met.server);
     roster_ = std::move(met.roster);
@@ -172,7 +172,7 @@ Meeting meeting_of(const LaunchEnvironment& environment, const GrpcOptions& opti
       environment.world, environment.source.empty() ? "this run" : environment.source));
 }
 
-std::unique_ptr<Transport> make_grpc_transport(const LaunchEnvironment& environment, const GrpcOptions& options) {
+std::unique_ptr<Transport> make_grpc_transport(const LaunchEnvironment& environment, const CommOptions& options) {
   return std::make_unique<GrpcTransport>(environment, options);
 }
 

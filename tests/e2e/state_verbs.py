@@ -43,6 +43,38 @@ class NearExact(thinwire.Case):
             self.assertLess(max(loss - exact[step] for step, loss in near.items()), 0.05)
 
 
+class Extreme(thinwire.Case):
+    def test_a_chain_is_told_and_gone_on_from(self):
+        self.train("run.steps=20", "checkpoint.every=5", "checkpoint.mode=extreme", "checkpoint.keep=0", "parallel.dp=2")
+        run = self.run_of()
+        self.assertNotIn("base", run.manifest(5))
+        manifest = run.manifest(20)
+        self.assertEqual((manifest["version"], manifest["base"]["step"]), (4, 15))
+        of = {tensor["name"]: tensor["tolerance"]["of"] for tensor in manifest["tensors"] if "tolerance" in tensor}
+        name = "model.embed_tokens.weight"
+        self.assertEqual(of[f"model/{name}"], "centre_from_base")
+        self.assertEqual(of[f"optim/exp_avg_sq/{name}"], "centre")
+        self.thinwire("ckpt", "verify", run.path)
+        self.assert_says(self.thinwire("ckpt", "ls", run.path), "step-00000020, needs step 15, extreme")
+        self.assert_says(self.thinwire("ckpt", "inspect", run.path), "each as one of 16 distances from the base, off by")
+        done = self.train("run.steps=24", "checkpoint.keep=0", "run.verify_every=1", "parallel.dp=2", options=["--resume", run.checkpoint(20)])
+        self.assert_says(done, "resumed from step 20", "saved with checkpoint.mode extreme", "later checkpoints will say so")
+        self.assertEqual([(restore["step"], restore["how"]) for restore in run.manifest(24)["lossy_restores"]], [(20, "extreme")])
+
+    def test_convert_chains_in_the_directory_that_it_makes(self):
+        self.train("run.steps=20", "checkpoint.every=10", "checkpoint.keep=0")
+        for step in (10, 20):
+            words = [self.run_of().checkpoint(step), "--to", "runs/small", "--mode", "extreme", "--pruning", "aggressive"]
+            self.assert_says(self.thinwire("ckpt", "convert", *words, code=USAGE), "--lossy")
+            self.thinwire("ckpt", "convert", *words, "--lossy")
+        small = self.run_of("small")
+        self.assertEqual(small.manifest(20)["base"]["step"], 10)
+        self.thinwire("ckpt", "verify", small.path)
+        self.assert_says(self.thinwire("ckpt", "diff", self.run_of().checkpoint(20), small.checkpoint(20), code=1), "of 16 distances from the base")
+        self.thinwire("ckpt", "convert", small.path, "--to", "runs/back")
+        self.assertEqual([restore["how"] for restore in self.run_of("back").manifest(20)["lossy_restores"]], ["extreme"])
+
+
 class Verbs(thinwire.Case):
     def test_convert_makes_one_that_stands_alone_and_goes_on_bit_for_bit(self):
         self.train("run.steps=28", "checkpoint.every=2", "checkpoint.base=previous", "checkpoint.keep=0", "parallel.dp=2")

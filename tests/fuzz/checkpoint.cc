@@ -60,8 +60,10 @@ std::vector<Bytes> manifest_seeds() {
   Manifest lossy = example(false);
   lossy.tensors.front().form = near::Form{near::Form::Of::roots, 4};
   lossy.facts.lossy_restores = {{10, 7, "near_exact"}, {15, 8, "average"}};
+  Manifest centres = example(true);
+  centres.tensors.front().centres = extreme::Form{extreme::Kind::differences, 0.25f};
   return {bytes_of_text(to_json(example(false))), bytes_of_text(to_json(example(true))), bytes_of_text(first),
-          bytes_of_text(to_json(lossy))};
+          bytes_of_text(to_json(lossy)), bytes_of_text(to_json(centres))};
 }
 
 // The first four bytes are how many follow the header.
@@ -77,6 +79,8 @@ void run_header(ConstBytes input) {
       require(tensor.entry.begin <= tensor.entry.end && tensor.entry.end <= data_bytes, "a tensor lies in the file");
       if (tensor.coding == Coding::none) {
         require(*bytes == tensor.stored_bytes(), "a tensor that is not coded has the size of its shape");
+      } else if (is_extreme(tensor.coding)) {
+        require(extreme::table_bytes(*bytes / sizeof(float)) <= tensor.stored_bytes(), "a table lies in the file");
       } else if (!is_exact(tensor.coding)) {
         require(near::least_bytes(*bytes / sizeof(float)) <= tensor.stored_bytes(), "both tables lie in the file");
       } else {
@@ -96,13 +100,16 @@ Bytes header_input(uint32_t data_bytes, const std::string& header) {
 
 std::vector<Bytes> header_seeds() {
   return {
-      header_input(0, "{}"), header_input(24, R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}})"),
+      header_input(0, "{}"),
+      header_input(24, R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}})"),
       header_input(101, R"({"__metadata__":{"coding/w":"{\"coding\":\"exact\",\"dtype\":\"F32\",\"shape\":[5,8]}","step":"7"},)"
                         R"("v":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"U8","shape":[100],"data_offsets":[1,101]}})"),
       header_input(90, R"({"__metadata__":{"coding/w":"{\"coding\":\"exact_from_base\",\"dtype\":\"BF16\",\"shape\":[300000]}"},)"
                        R"("w":{"dtype":"U8","shape":[90],"data_offsets":[0,90]}})"),
       header_input(160, R"({"__metadata__":{"coding/w":"{\"coding\":\"roots4\",\"dtype\":\"F32\",\"shape\":[300]}"},)"
-                        R"("w":{"dtype":"U8","shape":[160],"data_offsets":[0,160]}})")};
+                        R"("w":{"dtype":"U8","shape":[160],"data_offsets":[0,160]}})"),
+      header_input(120, R"({"__metadata__":{"coding/w":"{\"coding\":\"centres\",\"dtype\":\"F32\",\"shape\":[300],\"guide\":\"v\"}"},)"
+                        R"("w":{"dtype":"U8","shape":[120],"data_offsets":[0,120]}})")};
 }
 
 }  // namespace

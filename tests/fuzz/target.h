@@ -27,6 +27,7 @@ Target frame_target();
 Target config_target();
 Target planner_state_target();
 Target exact_target();
+Target extreme_target();
 Target near_target();
 Target manifest_target();
 Target checkpoint_header_target();

@@ -20,6 +20,7 @@ std::vector<Target> all_targets() {
   targets.push_back(planner_state_target());
   targets.push_back(exact_target());
   targets.push_back(near_target());
+  targets.push_back(extreme_target());
   targets.push_back(manifest_target());
   targets.push_back(checkpoint_header_target());
   targets.push_back(tokenizer_target());

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # bench [CODEC] [ARGUMENT...]: arguments go to bench_codec; without any, every benchmark runs that needs none.
-# bench saves [ARGUMENT...]: to benchmarks/saves.py; bench step [ARGUMENT...]: to bench_step; bench device [CODEC] [ARGUMENT...]: to bench_device; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
+# bench saves [ARGUMENT...]: to benchmarks/saves.py; bench extreme RUN [ARGUMENT...]: to benchmarks/extreme.py; bench step [ARGUMENT...]: to bench_step; bench device [CODEC] [ARGUMENT...]: to bench_device; bench checkpoint DIR [EARLIER] [ARGUMENT...]: to bench_checkpoint.
 bench() {
   local program
   if [ "${1:-}" = saves ]; then
@@ -10,10 +10,15 @@ bench() {
     python3 -B benchmarks/saves.py "${@:2}"
     return
   fi
+  if [ "${1:-}" = extreme ]; then
+    build thinwire bench_indices
+    python3 -B benchmarks/extreme.py "${@:2}"
+    return
+  fi
   build benchmarks
   if (($# == 0)); then
     for program in build/benchmarks/bench_* build/bench_device; do
-      [ ! -x "$program" ] || [ "$program" = build/benchmarks/bench_checkpoint ] || "$program"
+      [ ! -x "$program" ] || [[ $program == build/benchmarks/bench_@(checkpoint|indices) ]] || "$program"
     done
     return
   fi

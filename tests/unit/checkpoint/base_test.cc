@@ -120,8 +120,8 @@ TEST(Base, ChainsEndWithACheckpointInFull) {
     if (!base_of(dir / step_name(step))) in_full.push_back(step);
     EXPECT_TRUE(loads_as(dir.path(), step, static_cast<uint64_t>(step)));
   }
-  EXPECT_THAT(in_full, ElementsAre(1, 2 + kMostBases, 3 + 2 * kMostBases));
-  EXPECT_EQ(read_chain(dir / step_name(1 + kMostBases)).size(), 1 + kMostBases);
+  EXPECT_THAT(in_full, ElementsAre(1, 2 + kMostExactBases, 3 + 2 * kMostExactBases));
+  EXPECT_EQ(read_chain(dir / step_name(1 + kMostExactBases)).size(), 1 + kMostExactBases);
 }
 
 TEST(Base, StaysAsLongAsAKeptCheckpointNeedsIt) {
@@ -254,7 +254,7 @@ class ForgedChain : public ::testing::Test {
 TEST_F(ForgedChain, IsNotFollowedForEver) {
   make_chain(2 + static_cast<int64_t>(kMostBases));
   EXPECT_EQ(read_chain(dir_ / step_name(1 + kMostBases)).size(), 1 + kMostBases);
-  EXPECT_THAT(error(2 + kMostBases), HasSubstr("more than 4 bases"));
+  EXPECT_THAT(error(2 + kMostBases), HasSubstr("more than 8 bases"));
 }
 
 TEST_F(ForgedChain, OfAnotherWorldIsRefused) {

@@ -1,5 +1,6 @@
 #include "checkpoint/manifest.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -74,8 +75,23 @@ TEST(Manifest, ANewerVersionIsRefusedWithBothNumbers) {
     parse_manifest(with("\"version\": 2", "\"version\": 7"), "m");
     FAIL();
   } catch (const NewerVersion& e) {
-    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 3")));
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("version 7"), HasSubstr("newer than 4")));
   }
+}
+
+TEST(Manifest, StatesDistancesOfCentresAndRefusesWhatIsNone) {
+  const auto stating = [](const std::string& tolerance) {
+    return with("\"stored_bytes\": 20", "\"stored_bytes\": 20, \"tolerance\": " + tolerance);
+  };
+  const Manifest manifest = parse_manifest(stating(R"({"of": "centre_from_base", "bits": 4, "off_by": 0.25})"), "m");
+  EXPECT_EQ(manifest.tensors.front().centres, (extreme::Form{extreme::Kind::differences, 0.25f}));
+  EXPECT_EQ(manifest.lossy_how(), "extreme");
+  EXPECT_EQ(parse_manifest(to_json(manifest), "m").tensors.front().centres, manifest.tensors.front().centres);
+  for (const char* off_by : {"-0.5", "1e39", "3", "\"far\""}) {
+    EXPECT_THAT(error_of([&] { parse_manifest(stating(fmt::format(R"({{"of": "centre", "off_by": {}}})", off_by)), "m"); }),
+                HasSubstr("'off_by'"));
+  }
+  EXPECT_THAT(error_of([&] { parse_manifest(stating(R"({"of": "middle", "off_by": 0.5})"), "m"); }), HasSubstr("unknown 'of' 'middle'"));
 }
 
 TEST(Manifest, RefusesWhatMakesNoSense) {

@@ -113,7 +113,7 @@ TEST(NearExact, TheManifestStatesEachTolerance) {
   EXPECT_EQ(forms, (std::map<std::string, near::Form>{
                        {"optim/m/w", {Of::values, 4}}, {"optim/v/w", {Of::roots, 4}}, {"residual/w", {Of::values, 8}}}));
   EXPECT_TRUE(manifest.is_lossy());
-  EXPECT_TRUE(list(dir.path()).front().is_lossy);
+  EXPECT_EQ(list(dir.path()).front().lossy, "near_exact");
   EXPECT_THAT(inspect(dir / "step-00000010"),
               AllOf(HasSubstr("optim/m/w F32 [267144]: values within 1/14 of the largest of their block of 256"),
                     HasSubstr("optim/v/w F32 [267144]: square roots, rounded up, within 1/15"),

@@ -187,7 +187,7 @@ TEST(Grpc, RefusesGroupsThatCannotBe) {
 // --- at the start ---
 
 TEST(GrpcStart, NamesTheRanksThatDidNotCome) {
-  GrpcOptions hurried;
+  CommOptions hurried;
   hurried.start_timeout_s = 1;
   const int port = test::free_port();
   std::vector<std::string> said(2);
@@ -203,7 +203,7 @@ TEST(GrpcStart, NamesTheRanksThatDidNotCome) {
 }
 
 TEST(GrpcStart, SaysThatRankZeroDoesNotAnswer) {
-  GrpcOptions hurried;
+  CommOptions hurried;
   hurried.start_timeout_s = 0.5;
   const int port = test::free_port();
   const CommError error = comm_error_of([&] { make_grpc_transport(environment_of(1, 2, port), hurried); });
@@ -214,7 +214,7 @@ TEST(GrpcStart, TwoProcessesOfOneRankAreNamed) {
   const int port = test::free_port();
   std::vector<std::string> said(3);
   std::vector<std::thread> threads;
-  GrpcOptions hurried;
+  CommOptions hurried;
   hurried.start_timeout_s = 2;
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([&, i] {
@@ -250,8 +250,8 @@ TEST(GrpcStart, WithoutAMeetingItSaysWhatToSet) {
 }
 
 TEST(GrpcStart, AnInterfaceThatThereIsNotIsNamed) {
-  GrpcOptions options;
-  options.address = "wlan77";
+  CommOptions options;
+  options.grpc.address = "wlan77";
   options.start_timeout_s = 5;
   try {
     make_grpc_transport(environment_of(0, 2, test::free_port()), options);
