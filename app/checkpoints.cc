@@ -168,8 +168,7 @@ void add_making(CLI::App& verb, Action& action, const char* name, const char* he
   sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw, near_exact or extreme, as checkpoint.mode")
       ->check(one_of({"exact", "raw", "near_exact", "extreme"}));
   sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4")->check(one_of({"8", "4"}));
-  sub->add_option("--pruning", making->pruning, "extreme: how much is left out, mild or aggressive")
-      ->check(one_of({"mild", "aggressive"}));
+  sub->add_option("--pruning", making->pruning, "extreme: how much is left out, mild or aggressive")->check(one_of({"mild", "aggressive"}));
   sub->add_option("--threads", making->threads, "that code and decode")->check(CLI::Range(1, 256));
   sub->add_flag("--lossy", making->lossy, "near_exact and extreme may lose what they say");
   if (several) sub->add_option("--last", making->last, "the newest so many of one run directory")->check(CLI::Range(2, 10000));

@@ -1,8 +1,8 @@
 // What the threads of a rank are at, and what they did last: a flight recorder for the day on which a run stands still.
 //
-// Each thread that works for a rank has a track: the operations that are under way, one within another, and the last kEnded that have ended.
-// Noting one costs two looks at the clock and some stores; nothing is allocated, nothing waits. The record is a file in memory, so that
-// other processes of its host can read it for as long as the process is there, also when that is stopped.
+// Each thread that works for a rank has a track: the operations that are under way, one within another, and the last kEnded that have
+// ended. Noting one costs two looks at the clock and some stores; nothing is allocated, nothing waits. The record is a file in memory, so
+// that other processes of its host can read it for as long as the process is there, also when that is stopped.
 //
 // The record is a property of the thread, like the log (base/log.h). Recorder's functions are thread-safe; a Scope is its thread's.
 #pragma once
@@ -92,8 +92,8 @@ class Recorder {
   const size_t num_tracks_, num_bytes_;
   const int file_;  // in memory; -1: none
   Word* const words_;
-  std::mutex mutex_;                // of claims
-  std::vector<bool> claimed_;       // by track
+  std::mutex mutex_;           // of claims
+  std::vector<bool> claimed_;  // by track
 };
 
 std::shared_ptr<Recorder> current();  // null: nothing is noted

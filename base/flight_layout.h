@@ -19,7 +19,8 @@ inline constexpr size_t kMostTracks = 64;
 inline constexpr size_t kMagicAt = 0, kRankAt = 1, kProcessAt = 2, kStepAt = 3, kBeatAt = 4, kNumTracksAt = 5, kHostAt = 6, kHostWords = 8;
 inline constexpr size_t kHeaderWords = kHostAt + kHostWords;
 // Of an event:
-inline constexpr size_t kKindAt = 0, kNumberAt = 1, kEventStepAt = 2, kPeerAt = 3, kBytesAt = 4, kBeginAt = 5, kEndAt = 6, kNameAt = 7, kNameWords = 6;
+inline constexpr size_t kKindAt = 0, kNumberAt = 1, kEventStepAt = 2, kPeerAt = 3, kBytesAt = 4, kBeginAt = 5, kEndAt = 6, kNameAt = 7,
+                        kNameWords = 6;
 inline constexpr size_t kEventWords = kNameAt + kNameWords;
 // Of a track:
 inline constexpr size_t kBegunAt = 0, kNumEndedAt = 1, kChangedAt = 2, kThreadIdAt = 3, kThreadAt = 4, kThreadWords = 2;

@@ -20,8 +20,9 @@ namespace thinwire::flight {
 using namespace layout;
 
 namespace {
-constexpr std::array<std::string_view, 12> kKindNames = {"",        "task",      "on the wire", "waiting for", "data",   "forward and backward",
-                                                         "optimizer", "evaluation", "checkpoint",  "encode",      "decode", "planning"};
+constexpr std::array<std::string_view, 12> kKindNames = {
+    "",          "task",       "on the wire", "waiting for", "data",   "forward and backward",
+    "optimizer", "evaluation", "checkpoint",  "encode",      "decode", "planning"};
 
 class Words {
  public:
@@ -144,8 +145,8 @@ std::string doing(const Snapshot& snapshot, int64_t now_us, std::string_view thr
 }
 
 std::string Snapshot::text(int64_t now) const {
-  std::string all = fmt::format("rank {} on {}, process {}, step {}; last sign of life {:.1f} s ago; times are UTC\n", rank, host, process, step,
-                                seconds(now - beat_us));
+  std::string all = fmt::format("rank {} on {}, process {}, step {}; last sign of life {:.1f} s ago; times are UTC\n", rank, host, process,
+                                step, seconds(now - beat_us));
   all += fmt::format("it is at: {}\n", doing(*this, now));
   for (const Track& one : tracks) {
     if (one.thread.empty()) continue;
@@ -158,7 +159,8 @@ std::string Snapshot::text(int64_t now) const {
 
 Snapshot parse(ConstBytes record, std::string_view source) {
   const Words words(record);
-  if (words.size() < kHeaderWords || words[kMagicAt] != kMagic) throw CorruptData(fmt::format("{} holds no flight record of this version", source));
+  if (words.size() < kHeaderWords || words[kMagicAt] != kMagic)
+    throw CorruptData(fmt::format("{} holds no flight record of this version", source));
   const uint64_t num_tracks = words[kNumTracksAt];
   if (num_tracks == 0 || num_tracks > kMostTracks || words.size() < words_of(num_tracks))
     throw CorruptData(fmt::format("{} says that it has {} tracks in {} bytes", source, num_tracks, record.size()));
@@ -178,7 +180,8 @@ Snapshot read(const std::filesystem::path& path) {
   if (file < 0) throw CorruptData(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   struct stat facts = {};
   fstat(file, &facts);
-  std::vector<std::byte> first(std::min<size_t>(static_cast<size_t>(facts.st_size), words_of(kMostTracks) * sizeof(uint64_t))), second(first.size());
+  std::vector<std::byte> first(std::min<size_t>(static_cast<size_t>(facts.st_size), words_of(kMostTracks) * sizeof(uint64_t))),
+      second(first.size());
   const ssize_t num_first = pread(file, first.data(), first.size(), 0), num_second = pread(file, second.data(), second.size(), 0);
   close(file);
   if (num_first <= 0 || num_second < num_first) throw CorruptData(fmt::format("cannot read {}", path.string()));

@@ -47,9 +47,7 @@ struct Recorder::Impl {
   std::set<int> named_rows;
   const char* separator = "";
 
-  void line(const std::string& json) {
-    std::fprintf(file, "%s%s", std::exchange(separator, ",\n"), json.c_str());
-  }
+  void line(const std::string& json) { std::fprintf(file, "%s%s", std::exchange(separator, ",\n"), json.c_str()); }
   void metadata(const char* what, int row, const std::string& key, const std::string& value) {
     line(fmt::format(R"({{"name":"{}","ph":"M","pid":{},"tid":{},"args":{{"{}":{}}}}})", what, rank, row, key, value));
   }
@@ -57,11 +55,13 @@ struct Recorder::Impl {
     for (const Event& event : events) {
       if (named_rows.insert(event.row()).second) {
         const auto* lane = kLaneNames[static_cast<size_t>(event.lane)];
-        metadata("thread_name", event.row(), "name", event.thread == 0 ? fmt::format("\"{}\"", lane) : fmt::format("\"{} {}\"", lane, event.thread));
+        metadata("thread_name", event.row(), "name",
+                 event.thread == 0 ? fmt::format("\"{}\"", lane) : fmt::format("\"{} {}\"", lane, event.thread));
         metadata("thread_sort_index", event.row(), "sort_index", std::to_string(event.row()));
       }
-      line(fmt::format(R"({{"name":"{}","cat":"{}","ph":"X","pid":{},"tid":{},"ts":{:.1f},"dur":{:.1f},"args":{{"bytes":{}}}}})", event.name.data(),
-                       kLaneNames[static_cast<size_t>(event.lane)], rank, event.row(), event.begin_us, event.duration_us, event.bytes));
+      line(fmt::format(R"({{"name":"{}","cat":"{}","ph":"X","pid":{},"tid":{},"ts":{:.1f},"dur":{:.1f},"args":{{"bytes":{}}}}})",
+                       event.name.data(), kLaneNames[static_cast<size_t>(event.lane)], rank, event.row(), event.begin_us, event.duration_us,
+                       event.bytes));
     }
     events.clear();
     std::fflush(file);  // a full disk costs the trace, not the run
@@ -74,7 +74,8 @@ Recorder::Recorder(const std::filesystem::path& path, int rank) : impl_(std::mak
   std::error_code ignored;
   std::filesystem::create_directories(path.parent_path(), ignored);
   impl_->file = std::fopen(path.c_str(), "w");
-  if (impl_->file == nullptr) throw Error(ExitCode::other, fmt::format("cannot open {} for the trace: {}", path.string(), std::strerror(errno)));
+  if (impl_->file == nullptr)
+    throw Error(ExitCode::other, fmt::format("cannot open {} for the trace: {}", path.string(), std::strerror(errno)));
   std::fputs("[\n", impl_->file);
   impl_->metadata("process_name", 0, "name", fmt::format("\"rank {} on {}\"", rank, log::host_name()));
 }

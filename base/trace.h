@@ -1,4 +1,5 @@
-// What the threads of a rank were doing when, as a file that Perfetto and chrome://tracing open (Google's "Trace Event Format", JSON array).
+// What the threads of a rank were doing when, as a file that Perfetto and chrome://tracing open (Google's "Trace Event Format", JSON
+// array).
 //
 // A recorder is a property of the thread, like the log (base/log.h): a thread that works for a rank adopts the rank's. Without one a Span
 // only measures its time. Metrics are taken from the same spans, so a trace shows what metrics.jsonl counts; and so is
@@ -19,8 +20,8 @@ enum class Lane : uint8_t { compute, exposed, optimizer, evaluation, checkpoint,
 
 using Clock = std::chrono::steady_clock;
 
-// Thread-safe. Keeps some thousand events and then appends them to the file; the destructor writes the rest. A file that ends early, because
-// the process was killed, opens all the same.
+// Thread-safe. Keeps some thousand events and then appends them to the file; the destructor writes the rest. A file that ends early,
+// because the process was killed, opens all the same.
 class Recorder {
  public:
   Recorder(const std::filesystem::path& path, int rank);  // Error(other) when the file cannot be opened
@@ -38,7 +39,7 @@ class Recorder {
 
 std::shared_ptr<Recorder> current();  // null: nothing is recorded
 void adopt(std::shared_ptr<Recorder> recorder);
-void set_thread(int index);  // of this thread within its rank: 0 trains
+void set_thread(int index);                   // of this thread within its rank: 0 trains
 inline constexpr int kBackgroundThread = 31;  // what goes on beside training, in whatever thread
 
 constexpr flight::Kind flight_kind(Lane lane) {

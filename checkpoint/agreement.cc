@@ -29,7 +29,8 @@ Messages gather(comm::Driver& driver, const std::string& what, ConstBytes mine, 
 
 bool is_at_work(const std::vector<std::byte>& flag) { return flag.size() != 1 || flag[0] == std::byte{0}; }
 
-// Every rank says whether it has done its work. The patience with disks ends on all ranks at about the same time: the first to find out tells.
+// Every rank says whether it has done its work. The patience with disks ends on all ranks at about the same time: the first to find out
+// tells.
 bool somebody_works(comm::Driver& driver, const std::string& what, bool done, double worked_s) {
   const std::array<std::byte, 1> mine = {std::byte{done}};
   std::vector<int> busy;

@@ -35,9 +35,9 @@ struct CheckpointOptions {
   std::string moments = "8";     // bits; near_exact: 8 | 4
   std::string pruning = "mild";  // extreme: mild | aggressive
   std::string base =
-      "none";           // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
-  int64_t threads = 1;  // of each rank, that code and decode
-  bool async = true;    // training waits for a copy of the state alone; the rest of a save happens beside the next steps
+      "none";               // previous: what is saved may be coded against the checkpoint before it, where that pays; none: it stands alone
+  int64_t threads = 1;      // of each rank, that code and decode
+  bool async = true;        // training waits for a copy of the state alone; the rest of a save happens beside the next steps
   double timeout_s = 1800;  // of a rank at one part of a save or a load, before the run counts as hung
   std::string when_busy = "wait";  // a save is due while the one before is still under way. wait: for that one; skip: the one that is due
 };

@@ -139,8 +139,7 @@ struct Driver::Impl {
   WireCounters counters, background_counters;
 };
 
-Driver::Driver(Transport& transport, double timeout_s, int bulk_lanes)
-    : impl_(std::make_unique<Impl>(transport, timeout_s, bulk_lanes)) {}
+Driver::Driver(Transport& transport, double timeout_s, int bulk_lanes) : impl_(std::make_unique<Impl>(transport, timeout_s, bulk_lanes)) {}
 
 Driver::~Driver() {
   {

@@ -3,11 +3,10 @@
 // A driver has lanes, each a thread with a channel of its own: one for control (flags, hashes, agreements) and some for bulk, so that one
 // bucket is encoded while another is on the wire, and a flag does not wait behind either; and one for the background, for what waits for
 // disks and may have to say something at any time. Tasks of a lane run one after another in the order posted; so every rank must post the
-// same tasks to a lane in the same order. A task may block on the wire, never on the thread that posted it. After a task threw, all channels
-// are aborted, and every task that has not ended fails with the same error.
-// Each lane notes its tasks in the flight record of the thread that made the driver (base/flight.h), numbered: the k-th task of a lane is the
-// same on every rank.
-// Thread-safe. The destructor lets posted tasks finish, or fail, and joins.
+// same tasks to a lane in the same order. A task may block on the wire, never on the thread that posted it. After a task threw, all
+// channels are aborted, and every task that has not ended fails with the same error. Each lane notes its tasks in the flight record of the
+// thread that made the driver (base/flight.h), numbered: the k-th task of a lane is the same on every rank. Thread-safe. The destructor
+// lets posted tasks finish, or fail, and joins.
 #pragma once
 #include <cstddef>
 #include <exception>
@@ -43,9 +42,9 @@ class Task {
   // Guarded by the driver's mutex:
   bool pending_ = false;
   std::exception_ptr error_;
-  std::shared_ptr<log::RankLog> log_;         // of the thread that posted it, so that lines of the job carry its rank
-  std::shared_ptr<trace::Recorder> trace_;    // likewise
-  Task* next_ = nullptr;               // behind it in the lane
+  std::shared_ptr<log::RankLog> log_;       // of the thread that posted it, so that lines of the job carry its rank
+  std::shared_ptr<trace::Recorder> trace_;  // likewise
+  Task* next_ = nullptr;                    // behind it in the lane
 };
 
 class Driver {
@@ -53,7 +52,8 @@ class Driver {
   static constexpr int kControl = 0;  // the lane of what is small; bulk lanes follow it, then that of the background
 
   // Opens channels of all the transport's ranks, those of control and of the background over transport.control(). timeout_s bounds the wait
-  // for any one message, until patience() is told otherwise. A transport that serves fewer bulk lanes than asked for gets fewer; a line of the log says so.
+  // for any one message, until patience() is told otherwise. A transport that serves fewer bulk lanes than asked for gets fewer; a line of
+  // the log says so.
   Driver(Transport& transport, double timeout_s, int bulk_lanes = 2);
   ~Driver();
   Driver(const Driver&) = delete;

@@ -55,7 +55,8 @@ const Track* waits_elsewhere(const Snapshot& own, const Snapshot& other, std::st
 std::string operation(const Track& track) {
   const Event* const task = open_task(track);
   const Event* const wire = track.innermost();
-  return fmt::format("{} ({}, number {} of lane {})", wire->kind == Kind::wire ? wire->name : wire->text(), task->name, task->number, track.thread);
+  return fmt::format("{} ({}, number {} of lane {})", wire->kind == Kind::wire ? wire->name : wire->text(), task->name, task->number,
+                     track.thread);
 }
 
 // 'T' is stopped, 'Z' is dead; 0: unknown.
@@ -120,9 +121,11 @@ Hang explain_hang(const Stuck& stuck, int own, std::string_view lane, std::span<
   const int64_t step = mine ? mine->step : 0;
   hang.text = fmt::format("no progress for {:g} s in {} at step {}: ", stuck.waited_s, what, step);
   if (hang.out_of_step) {
-    hang.text += fmt::format("ranks are in different operations: rank {} in {}{}", list(hang.arrived), here ? operation(*here) : what, elsewhere);
+    hang.text +=
+        fmt::format("ranks are in different operations: rank {} in {}{}", list(hang.arrived), here ? operation(*here) : what, elsewhere);
   } else if (all_came) {
-    hang.text += fmt::format("all ranks have come to it, but nothing arrives from rank {}: look at the network between them", list(hang.missing));
+    hang.text +=
+        fmt::format("all ranks have come to it, but nothing arrives from rank {}: look at the network between them", list(hang.missing));
   } else {
     hang.text += fmt::format("arrived {}; missing {}", list(hang.arrived), list(hang.missing));
   }

@@ -21,7 +21,8 @@ struct Hang {
 };
 
 // `records`: by rank, nothing where there is none to be read. `lane`: of `own`, whose operation it is (Driver's names of threads).
-Hang explain_hang(const Stuck& stuck, int own, std::string_view lane, std::span<const std::optional<flight::Snapshot>> records, int64_t now_us);
+Hang explain_hang(const Stuck& stuck, int own, std::string_view lane, std::span<const std::optional<flight::Snapshot>> records,
+                  int64_t now_us);
 
 // "rank 2 on b is at: encode bucket 3 for 12 s", and what is known of its process.
 std::string describe_rank(int rank, const std::optional<flight::Snapshot>& record, int64_t now_us, std::string_view thread = "training");

@@ -6,9 +6,10 @@
 namespace thinwire::comm {
 
 std::string Stuck::text() const {
-  if (messages_pass) return fmt::format("rank{} {} at work for {:g} s in {}", missing.size() == 1 ? "" : "s", fmt::join(missing, ", "), waited_s, what);
-  return fmt::format("no message from rank{} {} for {:g} s in {}{}", missing.size() == 1 ? "" : "s", fmt::join(missing, ", "), waited_s, what,
-                     purpose.empty() ? "" : fmt::format(" ({})", purpose));
+  if (messages_pass)
+    return fmt::format("rank{} {} at work for {:g} s in {}", missing.size() == 1 ? "" : "s", fmt::join(missing, ", "), waited_s, what);
+  return fmt::format("no message from rank{} {} for {:g} s in {}{}", missing.size() == 1 ? "" : "s", fmt::join(missing, ", "), waited_s,
+                     what, purpose.empty() ? "" : fmt::format(" ({})", purpose));
 }
 
 void Patience::report_by(Report report) {

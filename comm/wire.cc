@@ -31,9 +31,9 @@ class InUse {
 
 // Short waits stay short; long ones leave the core to the training thread and to the other ranks of this machine.
 //
-// A transport may move a long message only while it is polled, a piece each time: Open MPI keeps three fragments under way, which are 96 kB in
-// shared memory and 384 kB over TCP. So all the sleeps of a message together, not each, are kept to a sixteenth of what has been waited, as
-// far as 20 us a piece allow; and none is above 2 ms.
+// A transport may move a long message only while it is polled, a piece each time: Open MPI keeps three fragments under way, which are 96 kB
+// in shared memory and 384 kB over TCP. So all the sleeps of a message together, not each, are kept to a sixteenth of what has been waited,
+// as far as 20 us a piece allow; and none is above 2 ms.
 class Backoff {
  public:
   explicit Backoff(size_t message_bytes) : pieces_(1 + static_cast<double>(message_bytes / kPieceBytes)) {}

@@ -17,9 +17,8 @@ inline constexpr int64_t kMaxCorpusBytes = 8'000'000'000;
 inline constexpr int64_t kSyntheticBytes = 4'000'000;
 
 // Where the Debian packages put them.
-inline constexpr const char* kGcidePath = "/usr/share/dictd/gcide.dict.dz";                 // dict-gcide
+inline constexpr const char* kGcidePath = "/usr/share/dictd/gcide.dict.dz";            // dict-gcide
 inline constexpr const char* kFashionMnistPath = "/usr/share/datasets/fashion-mnist";  // dataset-fashion-mnist, a directory
-
 
 SourceBytes read_gcide(const std::string& path, int64_t max_bytes);  // path empty: where dict-gcide puts it
 SourceBytes read_text(const std::vector<std::string>& patterns, int64_t max_bytes);

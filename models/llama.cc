@@ -53,15 +53,14 @@ at::Tensor Block::pass(const at::Tensor& x, const Rotary& rotary, int64_t first,
     return y.view({y.size(0), y.size(1), num_heads, y.size(2) / num_heads});
   };
   const auto [before, to_attend] = fused::with_norm(x, attention_norm.weight, attention_norm.eps);
-  const auto mixed = mix(rotary(split(q(to_attend), heads), first), rotary(split(k(to_attend), kv_heads), first), split(v(to_attend), kv_heads));
+  const auto mixed =
+      mix(rotary(split(q(to_attend), heads), first), rotary(split(k(to_attend), kv_heads), first), split(v(to_attend), kv_heads));
   const auto attended = o(mixed.view({x.size(0), x.size(1), o.weight.size(1)}));
   const auto [h, normed] = fused::sum_with_norm(before, attended, mlp_norm.weight, mlp_norm.eps);
   return h + down(fused::swiglu(gate(normed), up(normed)));
 }
 
-at::Tensor Block::operator()(const at::Tensor& x, const Rotary& rotary) const {
-  return pass(x, rotary, 0, fused::causal_attention);
-}
+at::Tensor Block::operator()(const at::Tensor& x, const Rotary& rotary) const { return pass(x, rotary, 0, fused::causal_attention); }
 
 at::Tensor Block::after(KvCache::Layer& past, int64_t length, const at::Tensor& x, const Rotary& rotary) const {
   check(x.size(0) == 1 && (length == 0 || x.size(1) == 1), "tokens come one at a time once there are some");

@@ -21,9 +21,8 @@ namespace {
 std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    throw ConfigError(
-        fmt::format("{} cannot be read: name a run directory, which holds config.yaml, run.json and metrics.jsonl; {}", path.string(),
-                    what_is_there(path)));
+    throw ConfigError(fmt::format("{} cannot be read: name a run directory, which holds config.yaml, run.json and metrics.jsonl; {}",
+                                  path.string(), what_is_there(path)));
   }
   std::ostringstream text;
   text << file.rdbuf();

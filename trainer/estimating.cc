@@ -10,7 +10,7 @@ namespace thinwire::trainer {
 
 namespace {
 
-constexpr int64_t kOtherThreads = 4;  // training, control, background, saves
+constexpr int64_t kOtherThreads = 4;                    // training, control, background, saves
 constexpr int64_t kImageClasses = 10, kImageSide = 28;  // of the one image set there is (data/images.h)
 
 int64_t optimizer_floats(const OptimOptions& optim) { return optim.name == "adamw" ? 2 : optim.momentum > 0 ? 1 : 0; }

@@ -119,7 +119,8 @@ Evidence::Evidence(fs::path run_directory, std::shared_ptr<const flight::Recorde
   std::error_code failed;
   fs::create_directories(live.parent_path(), failed);
   fs::remove(live, failed);
-  if (!place_->record->live_path().empty()) fs::create_symlink(place_->record->live_path(), live, failed);  // not everywhere: there are copies
+  if (!place_->record->live_path().empty())
+    fs::create_symlink(place_->record->live_path(), live, failed);  // not everywhere: there are copies
 }
 
 Evidence::~Evidence() {

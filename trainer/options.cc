@@ -143,7 +143,7 @@ bool may_change_on_resume(const std::string& key) {
                                  "data.test_files",
                                  "data.gcide_path",
                                  "data.fashion_mnist_path",  // the data's hash is compared
-                                 "model.init"};               // a checkpoint has the weights
+                                 "model.init"};              // a checkpoint has the weights
   constexpr std::array kSections = {"log.", "eval.", "checkpoint.", "comm."};
   for (const std::string_view exact : kExact) {
     if (key == exact) return true;

@@ -17,12 +17,12 @@ struct RunOptions {
   std::string dir = "runs";
   int64_t seed = 1;
   int64_t steps = 300;
-  std::string device = "auto";  // auto | cpu
-  std::string precision = "fp32";  // auto | fp32 | medium | bf16: trainer/precision.h
+  std::string device = "auto";      // auto | cpu
+  std::string precision = "fp32";   // auto | fp32 | medium | bf16: trainer/precision.h
   std::string cuda_graph = "auto";  // auto | on | off: trainer/passes.h
-  int64_t threads = 1;       // of LibTorch within an operation
-  double stall_timeout_s = 600;  // of a rank of which nothing begins or ends; 0: none
-  int64_t verify_every = 0;  // steps; compares parameter hashes over all ranks; 0: never
+  int64_t threads = 1;              // of LibTorch within an operation
+  double stall_timeout_s = 600;     // of a rank of which nothing begins or ends; 0: none
+  int64_t verify_every = 0;         // steps; compares parameter hashes over all ranks; 0: never
 };
 void describe(config::Section& section, RunOptions& options);
 

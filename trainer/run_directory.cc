@@ -72,8 +72,9 @@ RunLocation locate_checkpoint(const fs::path& given) {
     return {fs::absolute(path).parent_path().parent_path(), std::stoll(name.substr(5)), true};
   }
   if (!fs::is_directory(path / "checkpoints")) {
-    throw CheckpointError(fmt::format("--resume {}: it has no folder 'checkpoints'; name a run directory or one of its checkpoints/step-N; {}",
-                                      given.string(), contents_of(path)));
+    throw CheckpointError(
+        fmt::format("--resume {}: it has no folder 'checkpoints'; name a run directory or one of its checkpoints/step-N; {}",
+                    given.string(), contents_of(path)));
   }
   return {path, std::nullopt, true};
 }
@@ -135,7 +136,8 @@ RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied, Run
     if (!lock.held()) lock = RunLock(directory);
     fs::remove_all(directory / "flight");  // of a former start
     if (if_occupied == IfOccupied::overwrite) {
-      for (const char* ours : {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "tokenizer", "trace", "hang"})
+      for (const char* ours :
+           {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "tokenizer", "trace", "hang"})
         fs::remove_all(directory / ours);
     }
     return lock;

@@ -1,5 +1,5 @@
-// What kind of state a name is of: which may come back a little different, where a checkpoint is allowed that (checkpoint.mode near_exact and extreme),
-// which is averaged, which no step depends on.
+// What kind of state a name is of: which may come back a little different, where a checkpoint is allowed that (checkpoint.mode near_exact
+// and extreme), which is averaged, which no step depends on.
 #pragma once
 #include <string>
 #include <string_view>

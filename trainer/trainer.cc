@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "exchange/attach.h"
-#include "models/graph/graph.h"
 #include "models/cuda.h"
+#include "models/graph/graph.h"
 #include "trainer/agreement.h"
 #include "trainer/announce.h"
 #include "trainer/estimating.h"
@@ -206,7 +206,9 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
 }
 
 // On a GPU nearly all of it is elsewhere.
-bool lives_on_host(const Options& options) { return options.run.device == "cpu" || (options.run.device == "auto" && models::num_gpus() == 0); }
+bool lives_on_host(const Options& options) {
+  return options.run.device == "cpu" || (options.run.device == "auto" && models::num_gpus() == 0);
+}
 
 Setting setting_of(const comm::Driver& driver, const comm::Transport& transport, const std::vector<std::string>& hosts) {
   const auto here = std::count(hosts.begin(), hosts.end(), hosts[static_cast<size_t>(driver.rank())]);

@@ -22,7 +22,7 @@ struct RunRequest {
   std::string resolved_yaml;                  // what config.yaml will hold
   std::map<std::string, std::string> config;  // flattened, for comparisons between ranks and with checkpoints
   std::vector<std::string> argv;
-  std::string version, build;  // of the program
+  std::string version, build;                                      // of the program
   std::function<void(const std::filesystem::path&)> on_directory;  // called on every rank when the run directory is there; may be empty
   std::function<void()> on_connected;                              // called on every rank when all have found each other; may be empty
   // Ends this process, and does not return: called, from any thread, when the rank should end and does not. Empty: nothing is done.

@@ -6,8 +6,8 @@
 // - A rank of which nothing has begun or ended for stall_timeout_s, once the first step is done: the same, found by its own watchdog.
 // - A rank that is to go down, because it or another one has failed, and does not: after kLeaving_s its process is ended.
 //
-// While it lives, the rank's flight record shows ten signs of life a second. Threads: a training thread calls everything but report(), which
-// is the lanes'.
+// While it lives, the rank's flight record shows ten signs of life a second. Threads: a training thread calls everything but report(),
+// which is the lanes'.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -47,7 +47,9 @@ class Watchdog {
   // From here to its end the driver is watched; the watchdog must outlive the driver.
   class Watch {
    public:
-    Watch(Watchdog& watchdog, comm::Driver& driver, const Deadlines& deadlines) : watchdog_(watchdog) { watchdog_.begin(driver, deadlines); }
+    Watch(Watchdog& watchdog, comm::Driver& driver, const Deadlines& deadlines) : watchdog_(watchdog) {
+      watchdog_.begin(driver, deadlines);
+    }
     ~Watch() { watchdog_.end(); }
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
@@ -60,7 +62,7 @@ class Watchdog {
   void begin_step(int64_t step) { record_->set_step(step); }
   void first_step_is_done();
   void last_step_is_done() { first_step_is_done_ = false; }  // what is still to come, a sample, may take its time
-  void failed(ExitCode code, const std::string& why);  // this rank goes down
+  void failed(ExitCode code, const std::string& why);        // this rank goes down
 
  private:
   struct Failure {

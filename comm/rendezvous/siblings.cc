@@ -83,7 +83,8 @@ std::string describe_absent(const std::vector<Sibling>& siblings, int own_proces
     }
   }
   const int elsewhere = world - static_cast<int>(siblings.size());
-  if (absent.empty() && elsewhere > 0) absent.push_back(fmt::format("{} of {} ranks are on other hosts, which cannot be seen from here", elsewhere, world));
+  if (absent.empty() && elsewhere > 0)
+    absent.push_back(fmt::format("{} of {} ranks are on other hosts, which cannot be seen from here", elsewhere, world));
   return fmt::format("{}", fmt::join(absent, "; "));
 }
 

@@ -1,10 +1,10 @@
-// A library to preload: a thread that gets SIGUSR2 sleeps where it is, and goes on when the file that THINWIRE_ASLEEP names is gone; that file
-// then holds the thread's number. So a test lets one thread of a rank hang in whatever it is doing, while the process lives.
+// A library to preload: a thread that gets SIGUSR2 sleeps where it is, and goes on when the file that THINWIRE_ASLEEP names is gone; that
+// file then holds the thread's number. So a test lets one thread of a rank hang in whatever it is doing, while the process lives.
+#include <fcntl.h>
+#include <unistd.h>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace {
 const char* asleep = nullptr;

@@ -10,7 +10,8 @@ namespace {
 void run(ConstBytes bytes) {
   try {
     const flight::Snapshot snapshot = flight::parse(bytes, "input");
-    for (const char c : snapshot.text(0) + flight::doing(snapshot, 0, "disk")) require(c == '\n' || (c >= 0x20 && c < 0x7f), "a text is printable");
+    for (const char c : snapshot.text(0) + flight::doing(snapshot, 0, "disk"))
+      require(c == '\n' || (c >= 0x20 && c < 0x7f), "a text is printable");
   } catch (const CorruptData&) {
   }
 }

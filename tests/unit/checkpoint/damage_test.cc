@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 constexpr uint64_t kRandomPlaces = test::kSanitized ? 100 : 1000;  // reading is twenty times as slow
-constexpr size_t kElems = 300'000;  // two chunks
+constexpr size_t kElems = 300'000;                                 // two chunks
 
 // Changes little from seed to seed, as between steps of training.
 State large_state(std::vector<float>& values, uint64_t seed) {

@@ -311,8 +311,8 @@ TEST(GrpcStrangers, AreRefusedAndDisturbNobody) {
   for (int rank = 0; rank < 2; ++rank) {
     ranks.emplace_back([&, rank] {
       log::set_rank(rank);
-      GrpcOptions options;
-      if (rank == 0) options.ports = std::to_string(link_port);
+      CommOptions options;
+      if (rank == 0) options.grpc.ports = std::to_string(link_port);
       const auto transport = make_grpc_transport(environment_of(rank, 2, port), options);
       Line line(*transport, "line");
       barrier(line.wire);

@@ -52,7 +52,9 @@ Stuck stuck_in(std::string purpose, std::vector<int> missing, std::string what =
   return {std::move(what), std::move(purpose), std::move(missing), 60};
 }
 
-Hang explain(const Stuck& stuck, const Records& records, const char* lane = "bulk 1") { return explain_hang(stuck, 0, lane, records, kNow_us); }
+Hang explain(const Stuck& stuck, const Records& records, const char* lane = "bulk 1") {
+  return explain_hang(stuck, 0, lane, records, kNow_us);
+}
 
 TEST(Hang, NamesTheRankThatHasNotComeAndWhatItIsAtInstead) {
   const std::string task = "exchange of bucket 2";
@@ -62,7 +64,8 @@ TEST(Hang, NamesTheRankThatHasNotComeAndWhatItIsAtInstead) {
   EXPECT_THAT(hang.arrived, ElementsAre(0, 1));
   EXPECT_THAT(hang.missing, ElementsAre(2));
   EXPECT_FALSE(hang.out_of_step);
-  EXPECT_THAT(hang.text, HasSubstr("no progress for 60 s in all_to_all (exchange of bucket 2) at step 340: arrived 0, 1; missing 2; rank 2 on"));
+  EXPECT_THAT(hang.text,
+              HasSubstr("no progress for 60 s in all_to_all (exchange of bucket 2) at step 340: arrived 0, 1; missing 2; rank 2 on"));
   EXPECT_THAT(hang.text, HasSubstr("is at step 340: data batch 1 for 61 s; its process " + std::to_string(getpid()) + " is alive"));
 }
 
@@ -92,11 +95,14 @@ TEST(Hang, WhatCannotBeReadIsKnownFromTheWireAlone) {
 
 TEST(Hang, RanksOutOfStepAreToldWithBothOperations) {
   for (const bool same_lane : {true, false}) {
-    Records records = {waiting(0, "control", "validation", 57, "all_gather"),
-                       same_lane ? waiting(1, "control", "step report", 57, "broadcast") : waiting(1, "bulk 1", "exchange of bucket 0", 120)};
+    Records records = {waiting(0, "control", "validation", 57, "all_gather"), same_lane
+                                                                                  ? waiting(1, "control", "step report", 57, "broadcast")
+                                                                                  : waiting(1, "bulk 1", "exchange of bucket 0", 120)};
     const Hang hang = explain(stuck_in("validation", {1}, "all_gather"), records, "control");
     EXPECT_TRUE(hang.out_of_step);
-    EXPECT_THAT(hang.text, HasSubstr("ranks are in different operations: rank 0 in all_gather (validation, number 57 of lane control), rank 1 is in "));
+    EXPECT_THAT(
+        hang.text,
+        HasSubstr("ranks are in different operations: rank 0 in all_gather (validation, number 57 of lane control), rank 1 is in "));
     EXPECT_THAT(hang.text, HasSubstr(same_lane ? "broadcast (step report, number 57 of lane control)"
                                                : "all_to_all (exchange of bucket 0, number 120 of lane bulk 1)"));
   }
@@ -117,7 +123,8 @@ TEST(Hang, WhereAllHaveComeTheNetworkIsToBlame) {
 }
 
 TEST(Hang, ADiskThatDoesNotAnswerIsNamedAlthoughMessagesPass) {
-  Records records = {waiting(0, "background", "checkpoint: write", 90, "all_gather"), waiting(1, "background", "checkpoint: write", 91, "all_gather")};
+  Records records = {waiting(0, "background", "checkpoint: write", 90, "all_gather"),
+                     waiting(1, "background", "checkpoint: write", 91, "all_gather")};
   records[1]->tracks.push_back({"disk", 0, {event(Kind::checkpoint, "write")}, {}});
   Stuck stuck = stuck_in("checkpoint: write", {1}, "write");
   stuck.messages_pass = true;

@@ -137,7 +137,8 @@ std::vector<float> normal_values(size_t elems, uint64_t seed) {
 
 namespace {
 
-// A longer run of draws begins with the shorter ones, and a sanitizer makes them dear: drawn once for the sizes that tests ask for again and again.
+// A longer run of draws begins with the shorter ones, and a sanitizer makes them dear: drawn once for the sizes that tests ask for again
+// and again.
 struct Draws {
   explicit Draws(size_t elems) : normal(normal_values(elems, 1)), spread(normal_values(elems, 2)) {
     for (size_t i = 0; i < elems; ++i) {

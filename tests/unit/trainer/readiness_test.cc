@@ -1,5 +1,5 @@
-// Buckets fill in the reverse order of the forward pass (exchange/slots.h) and travel in turn, so backward must make gradients ready in that
-// order: a bucket with a straggler would hold up those behind it. Within a layer some become ready at the same moment, in any order.
+// Buckets fill in the reverse order of the forward pass (exchange/slots.h) and travel in turn, so backward must make gradients ready in
+// that order: a bucket with a straggler would hold up those behind it. Within a layer some become ready at the same moment, in any order.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/function_hook.h>
