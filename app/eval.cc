@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
+#include "checkpoint/safetensors.h"
 #include "config/load.h"
 #include "data/corpus.h"
 #include "trainer/pretrained/pretrained.h"
@@ -19,7 +20,7 @@ namespace thinwire::app {
 namespace {
 
 struct EvalArguments {
-  std::string model, split = "validation";
+  std::string model, split = "validation", logits;
   std::vector<std::string> text;
   int64_t context = 0, batch = 8, threads = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));
   bool json = false;
@@ -59,15 +60,56 @@ Data from_run(const trainer::Source& source, const std::string& split) {
 }
 
 // Once it takes long, to standard error: the line, or the JSON, stays alone on standard output.
-std::function<void(int64_t, int64_t)> tell_progress() {
-  constexpr double kPatience_s = 10;
-  auto watch = std::make_shared<Stopwatch>();
-  return [watch](int64_t done, int64_t all) {
-    if (watch->seconds() < kPatience_s || done == all) return;
-    fmt::print(stderr, "{} of {} tokens scored\n", with_thousands(done), with_thousands(all));
-    *watch = Stopwatch();
-  };
-}
+class Progress {
+ public:
+  void tell(const trainer::Scored& scored) {
+    constexpr double kPatience_s = 10;
+    if (watch_.seconds() < kPatience_s || scored.done == scored.all) return;
+    fmt::print(stderr, "{} of {} tokens scored\n", with_thousands(scored.done), with_thousands(scored.all));
+    watch_ = Stopwatch();
+  }
+
+ private:
+  Stopwatch watch_;
+};
+
+// What the model says of each token, for comparisons with other programs: "targets" int64 (tokens) and "logits" fp32 (tokens, vocabulary).
+class LogitsFile {
+ public:
+  LogitsFile(std::string path, size_t tokens, int64_t vocab) : path_(std::move(path)), vocab_(vocab) {
+    if (path_.empty()) return;
+    constexpr size_t kMostBytes = size_t{4} << 30;
+    const size_t bytes = tokens * static_cast<size_t>(vocab) * sizeof(float);
+    if (bytes > kMostBytes) {
+      throw ConfigError(fmt::format("--logits {}: {} tokens of a vocabulary of {} are {}; give a shorter text with --text", path_,
+                                    with_thousands(static_cast<int64_t>(tokens)), vocab, human_bytes(static_cast<double>(bytes))));
+    }
+  }
+  void keep(const trainer::Scored& scored) {
+    if (path_.empty()) return;
+    const auto append = [](auto& to, const at::Tensor& from) {
+      using T = typename std::decay_t<decltype(to)>::value_type;
+      const at::Tensor flat = from.contiguous();
+      to.insert(to.end(), flat.const_data_ptr<T>(), flat.const_data_ptr<T>() + flat.numel());
+    };
+    append(targets_, scored.targets);
+    append(logits_, scored.logits);
+  }
+  void write() const {
+    if (path_.empty()) return;
+    const auto tokens = static_cast<int64_t>(targets_.size());
+    checkpoint::write_safetensors(path_,
+                                  {{"targets", DType::i64, {tokens}, bytes_of(std::span(targets_))},
+                                   {"logits", DType::f32, {tokens, vocab_}, bytes_of(std::span(logits_))}},
+                                  {});
+  }
+
+ private:
+  const std::string path_;
+  const int64_t vocab_;
+  std::vector<int64_t> targets_;
+  std::vector<float> logits_;
+};
 
 // How the text was cut, as that is part of what the figures mean.
 std::string windows_of(const trainer::TextScore& score, int64_t context) {
@@ -86,7 +128,11 @@ int run_eval(const EvalArguments& arguments) {
   if (data.tokens.size() < 2)
     throw DataError(fmt::format("{}: {} tokens; there is nothing to predict", data.description, data.tokens.size()));
   const int64_t context = arguments.context > 0 ? arguments.context : source.model.context;
-  const auto score = trainer::score_tokens(*loaded.model, data.tokens, source.tokenizer.get(), context, arguments.batch, tell_progress());
+  Progress progress;
+  LogitsFile logits(arguments.logits, data.tokens.size(), source.model.vocab.value());
+  const auto score = trainer::score_tokens(*loaded.model, data.tokens, source.tokenizer.get(), context, arguments.batch,
+                                           [&](const trainer::Scored& scored) { progress.tell(scored), logits.keep(scored); });
+  logits.write();
   nlohmann::ordered_json record = {{"model", source.description},     {"data", data.description}, {"tokens", score.tokens},
                                    {"windows", score.windows},        {"context", context},       {"loss", score.loss()},
                                    {"perplexity", score.perplexity()}};
@@ -114,6 +160,7 @@ void add_eval(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   verb->add_option("--batch", a->batch, "windows at a time")->check(CLI::Range(int64_t{1}, int64_t{65536}));
   verb->add_option("--threads", a->threads, "within one operation")->check(CLI::Range(int64_t{1}, int64_t{1024}));
+  verb->add_option("--logits", a->logits, "write what the model says of each token to this .safetensors file")->type_name("FILE");
   verb->add_flag("--json", a->json, "one JSON object in place of the line");
   verb->callback([a, &action] { action = [a] { return run_eval(*a); }; });
 }

@@ -48,12 +48,12 @@ void write_if_possible(const fs::path& path, const std::string& text) {
 }
 
 std::optional<std::string> first_line_of(const fs::path& path, double within_s) {
-  for (const Stopwatch waited; waited.seconds() < within_s; std::this_thread::sleep_for(std::chrono::milliseconds(10))) {
+  for (const Stopwatch waited;; std::this_thread::sleep_for(std::chrono::milliseconds(10))) {
     std::ifstream file(path);
     std::string line;
     if (std::getline(file, line) && !line.empty()) return line;
+    if (waited.seconds() >= within_s) return std::nullopt;
   }
-  return std::nullopt;
 }
 
 size_t entries_of(const fs::path& folder) {
@@ -73,8 +73,7 @@ struct Evidence::Place {
   // A process of another host, or a later one, may have the same number: what is there must be of that rank.
   std::optional<Snapshot> read(int r) const {
     if (r == rank) return record->look();
-    std::error_code absent;
-    for (const fs::path& path : {fs::read_symlink(record_of(r, "live"), absent), record_of(r, "bin")}) {
+    for (const fs::path& path : {fs::path(first_line_of(record_of(r, "live"), 0).value_or("")), record_of(r, "bin")}) {
       try {
         if (path.empty()) continue;
         Snapshot snapshot = flight::read(path);
@@ -119,8 +118,8 @@ Evidence::Evidence(fs::path run_directory, std::shared_ptr<const flight::Recorde
   std::error_code failed;
   fs::create_directories(live.parent_path(), failed);
   fs::remove(live, failed);
-  if (!place_->record->live_path().empty())
-    fs::create_symlink(place_->record->live_path(), live, failed);  // not everywhere: there are copies
+  // Not a link, which would lead nowhere later and trip whoever copies the run. Not everywhere: there are copies.
+  if (!place_->record->live_path().empty()) write_if_possible(live, place_->record->live_path().string() + "\n");
 }
 
 Evidence::~Evidence() {

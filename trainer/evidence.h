@@ -1,6 +1,6 @@
 // What is kept of a rank's flight record on the disk, and what is written down about a hang: in the run directory, which all hosts share.
 //
-//   flight/rank_00002.live   where the record itself is, for processes of the same host
+//   flight/rank_00002.live   the path of the record itself, for processes of the same host
 //   flight/rank_00002.bin    a copy, some seconds old: for other hosts, and for when the process is gone
 //   hang/1/report.txt        who stood still; hang/1/rank_00002.txt: what that rank did last. 2, 3, ...: of later starts
 //

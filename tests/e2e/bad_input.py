@@ -135,7 +135,7 @@ class Configuration(thinwire.Case):
         self.refused(USAGE, "run.device is cuda", "rank 0", "NVIDIA driver", "run.device: cpu", settings=["run.device=cuda"])
 
     def test_a_key_that_is_not_built_yet_is_an_error(self):
-        for setting in ("parallel.pp=2", "checkpoint.mode=extreme", "coordinator.bind=here"):
+        for setting in ("parallel.pp=2", "coordinator.bind=here"):
             self.refused(USAGE, setting, settings=[setting])
 
     def test_a_model_whose_shapes_do_not_fit_is_an_error(self):

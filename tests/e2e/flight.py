@@ -65,7 +65,7 @@ def read(run, rank):
     """The record of a living rank; None before there is one."""
     live = run.path / "flight" / f"rank_{rank:05}.live"
     try:
-        return parse(live.read_bytes())
+        return parse(pathlib.Path(live.read_text(encoding="utf-8").strip()).read_bytes())
     except OSError:
         return None
 

@@ -16,7 +16,7 @@ double TextScore::perplexity() const { return std::exp(loss()); }
 double TextScore::bits_per_byte() const { return nats / std::numbers::ln2 / static_cast<double>(bytes); }
 
 TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context,
-                       int64_t rows, const std::function<void(int64_t done, int64_t all)>& progress) {
+                       int64_t rows, const std::function<void(const Scored&)>& listener) {
   check(tokens.size() >= 2 && context >= 1 && rows >= 1, "there is something to predict");
   const c10::AutoGradMode no_grad(false);
   TextScore score;
@@ -27,8 +27,9 @@ TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, c
     score.tokens += count;
     score.windows += static_cast<int64_t>(starts.size());
     score.last_window = length;
-    score.nats += model.loss(batch.inputs, batch.targets).item<double>() * static_cast<double>(count);
-    if (progress) progress(score.tokens, last);
+    const at::Tensor logits = model.logits(batch.inputs);
+    score.nats += models::cross_entropy(logits, batch.targets).item<double>() * static_cast<double>(count);
+    if (listener) listener({score.tokens, last, batch.targets, logits});
     if (tokenizer == nullptr) return;
     const std::span targets(batch.targets.const_data_ptr<int64_t>(), static_cast<size_t>(count));
     for (const int64_t target : targets) score.bytes += static_cast<int64_t>(tokenizer->bytes_of(static_cast<int32_t>(target)).size());

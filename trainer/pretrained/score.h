@@ -19,10 +19,16 @@ struct TextScore {
   double bits_per_byte() const;
 };
 
+// Of some windows, as they are scored.
+struct Scored {
+  int64_t done = 0, all = 0;  // tokens
+  const at::Tensor& targets;  // int64 (windows, tokens)
+  const at::Tensor& logits;   // fp32 (windows, tokens, vocabulary): what was said before each target
+};
+
 // Predicts every token but the first, once: in windows of `context`, each of which knows nothing of those before it, `rows` at a time.
-// `tokenizer` null: bytes are not counted. `progress` is told after each batch how many tokens of how many are done. check: there are two
-// tokens at least.
+// `tokenizer` null: bytes are not counted. `listener` is told in the order of the text. check: there are two tokens at least.
 TextScore score_tokens(const models::Model& model, const data::Tokens& tokens, const data::Tokenizer* tokenizer, int64_t context,
-                       int64_t rows, const std::function<void(int64_t done, int64_t all)>& progress = {});
+                       int64_t rows, const std::function<void(const Scored&)>& listener = {});
 
 }  // namespace thinwire::trainer
