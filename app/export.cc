@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "app/command_line.h"
@@ -54,14 +56,17 @@ int run_import(const std::string& folder) {
   trainer::Options plain;
   auto root = config::describe_root(options), defaults = config::describe_root(plain);
   const auto before = config::flatten(defaults);
-  fmt::print("# {} parameters of {}; train from them with: thinwire train -c THIS_FILE -c YOURS\n",
+  fmt::print("# {} parameters of {}; train from them with: thinwire train -c YOURS -c THIS_FILE\n",
              with_thousands(loaded.model->num_parameters()), loaded.source.description);
+  constexpr std::array kOfResNet = {"model.width", "model.stages", "model.blocks", "model.groups"};
   std::string model, data;
   for (const auto& [key, value] : config::flatten(root)) {
     const bool is_path = key == "model.init" || key == "data.tokenizer";
-    std::string& section = key.starts_with("model.") ? model : data;
-    if (value != before.at(key))
-      section += fmt::format("  {}: {}\n", key.substr(key.find('.') + 1), is_path ? config::yaml_scalar(value) : value);
+    // The whole shape, defaults too: what stands in YOURS must not mix with it.
+    const bool is_of_model = key.starts_with("model.") && std::ranges::find(kOfResNet, key) == kOfResNet.end();
+    if (is_of_model || value != before.at(key))
+      (is_of_model ? model : data) +=
+          fmt::format("  {}: {}\n", key.substr(key.find('.') + 1), is_path ? config::yaml_scalar(value) : value);
   }
   fmt::print("model:\n{}", model);
   if (!loaded.source.tokenizer) fmt::print("# there is no tokenizer in the folder: set data.tokenizer to the one that this model knows\n");

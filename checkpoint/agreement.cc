@@ -63,9 +63,9 @@ RankResult finish_together(comm::Driver& driver, const std::string& what, std::f
 
 }  // namespace
 
-std::vector<RankResult> together(comm::Driver& driver, const std::string& what, const std::function<std::string()>& work) {
+std::vector<RankResult> together(comm::Driver& driver, Worker& worker, const std::string& what, const std::function<std::string()>& work) {
   auto log = log::current();
-  std::future<RankResult> mine = std::async(std::launch::async, [&work, &what, log, record = flight::current()] {
+  std::future<RankResult> mine = worker.run([&work, &what, log, record = flight::current()] {
     log::adopt(log);
     flight::adopt(record, "disk");
     const flight::Scope noted(flight::Kind::checkpoint, what);

@@ -10,14 +10,10 @@
 
 namespace thinwire::checkpoint {
 
-BackgroundSaver::~BackgroundSaver() {
-  if (save_.valid()) save_.wait();
-}
-
 void BackgroundSaver::begin(int64_t step, State state, RunFacts facts) {
   check(!under_way(), "one save is under way at a time");
-  const auto save = [this, step, state = std::move(state), facts = std::move(facts), log = log::current(), trace = trace::current(),
-                     record = flight::current()] {
+  save_ = worker_.run([this, step, state = std::move(state), facts = std::move(facts), log = log::current(), trace = trace::current(),
+                       record = flight::current()] {
     log::adopt(log);
     trace::adopt(trace);
     flight::adopt(record, "saver");
@@ -31,8 +27,7 @@ void BackgroundSaver::begin(int64_t step, State state, RunFacts facts) {
     }
     outcome.save_s = span.end();
     return outcome;
-  };
-  save_ = std::async(std::launch::async, save);
+  });
 }
 
 bool BackgroundSaver::done() const { return save_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }

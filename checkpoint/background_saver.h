@@ -1,4 +1,4 @@
-// A save beside training: on a thread of its own, one at a time.
+// Saves beside training: on one thread of their own, one at a time.
 //
 // All ranks begin the same saves in the same order, as with Store::save, which does the work; no other call of the store may come in
 // between begin() and collect(). One thread of the rank uses a saver.
@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "base/worker.h"
 #include "checkpoint/checkpoint.h"
 
 namespace thinwire::checkpoint {
@@ -20,9 +21,7 @@ class BackgroundSaver {
   };
 
   explicit BackgroundSaver(Store& store) : store_(store) {}  // which must outlive the saver
-  ~BackgroundSaver();                                        // waits for what is under way, as long as Store::save takes
-  BackgroundSaver(const BackgroundSaver&) = delete;
-  BackgroundSaver& operator=(const BackgroundSaver&) = delete;
+  // When it goes it waits for what is under way, as long as Store::save takes.
 
   // Returns at once. The memory that `state` names stays as it is until collect(). Nothing may be under way.
   void begin(int64_t step, State state, RunFacts facts);
@@ -33,6 +32,7 @@ class BackgroundSaver {
  private:
   Store& store_;
   std::future<Outcome> save_;
+  Worker worker_;
 };
 
 }  // namespace thinwire::checkpoint

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/worker.h"
 #include "checkpoint/files.h"
 #include "checkpoint/state.h"
 #include "comm/driver.h"
@@ -110,6 +111,7 @@ class Store {
   comm::Driver& driver_;
   CheckpointOptions options_;
   std::shared_ptr<Files> files_;
+  mutable Worker disk_;  // what works on files, while ranks tell each other that they do
 };
 
 // For `thinwire ckpt`: no run, no ranks.

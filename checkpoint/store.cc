@@ -79,7 +79,7 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts) {
   const std::string failed = fmt::format("checkpoint {} was not saved", path_of(step).string());
   const auto agree = [&](const char* what, const std::function<std::string()>& work) {
     const trace::Span span(trace::Lane::checkpoint, what, step);
-    std::vector<RankResult> results = together(driver_, what, work);
+    std::vector<RankResult> results = together(driver_, disk_, what, work);
     throw_if_any_failed(results, failed);
     return results;
   };
@@ -111,7 +111,7 @@ void Store::save(int64_t step, const State& state, const RunFacts& facts) {
 // Every byte of it is read first: what is coded against a damaged checkpoint is lost with it.
 std::optional<ManifestBase> Store::agreed_base(int64_t step) {
   if (!uses_base(options_)) return std::nullopt;
-  const RankResult found = together(driver_, "choose a base", [&]() -> std::string {
+  const RankResult found = together(driver_, disk_, "choose a base", [&]() -> std::string {
                              const auto base =
                                  driver_.rank() == 0 ? choose_base(directory_, step, driver_.size(), most_bases(options_)) : std::nullopt;
                              return base ? fmt::format("{} {}", base->step, base->manifest_hash) : "";
@@ -128,7 +128,7 @@ std::optional<ManifestBase> Store::agreed_base(int64_t step) {
 
 uint64_t Store::agreed_estimate(int64_t step, const State& state) {
   const auto results =
-      together(driver_, "compare", [&] { return fmt::format("{} {}", fingerprint(step, state), estimated_bytes(driver_.rank(), state)); });
+      together(driver_, disk_, "compare", [&] { return fmt::format("{} {}", fingerprint(step, state), estimated_bytes(driver_.rank(), state)); });
   throw_if_any_failed(results, "cannot save a checkpoint");
   uint64_t total_bytes = 0;
   for (size_t rank = 0; rank < results.size(); ++rank) {

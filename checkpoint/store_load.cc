@@ -80,7 +80,7 @@ std::string defect_here(const fs::path& path, const comm::Driver& driver) {
 }  // namespace
 
 std::optional<int64_t> Store::next_candidate(std::optional<int64_t> below) {
-  const auto results = together(driver_, "look for checkpoints", [&]() -> std::string {
+  const auto results = together(driver_, disk_, "look for checkpoints", [&]() -> std::string {
     if (driver_.rank() != 0) return "";
     if (!below) recover_replaced(*files_, directory_);
     for (const int64_t step : steps_in(directory_)) {
@@ -94,7 +94,7 @@ std::optional<int64_t> Store::next_candidate(std::optional<int64_t> below) {
 }
 
 std::string Store::agreed_defect(int64_t step) {
-  const auto results = together(driver_, "verify", [&] { return defect_here(path_of(step), driver_); });
+  const auto results = together(driver_, disk_, "verify", [&] { return defect_here(path_of(step), driver_); });
   throw_if_any_failed(results, fmt::format("cannot use checkpoint {}", path_of(step).string()));
   for (const RankResult& result : results) {
     if (!result.text.empty()) return result.text;
@@ -121,7 +121,7 @@ int Store::world(int64_t step) const { return read_manifest(path_of(step)).world
 std::vector<std::string> Store::load(int64_t step, State& state) {
   const fs::path path = path_of(step);
   const auto agree = [&](const char* what, const std::function<std::string()>& work) {
-    std::vector<RankResult> results = together(driver_, what, work);
+    std::vector<RankResult> results = together(driver_, disk_, what, work);
     throw_if_any_failed(results, fmt::format("cannot load checkpoint {}", path.string()));
     return results;
   };

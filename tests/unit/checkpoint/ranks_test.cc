@@ -157,7 +157,8 @@ TEST(Ranks, StorageThatIsNotSharedIsNamed) {
 
 TEST(Together, GivesEveryoneAllResults) {
   on_ranks(3, [](comm::Driver& driver) {
-    const auto results = together(driver, "test", [&]() -> std::string {
+    Worker worker;
+    const auto results = together(driver, worker, "test", [&]() -> std::string {
       if (driver.rank() == 1) throw CheckpointError("no");
       return "done by " + std::to_string(driver.rank());
     });
@@ -175,7 +176,8 @@ TEST(Together, ASlowDiskIsNoLostPeer) {
   on_ranks(
       2,
       [](comm::Driver& driver) {
-        const auto results = together(driver, "test", [&] {
+        Worker worker;
+    const auto results = together(driver, worker, "test", [&] {
           if (driver.rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(900));
           return std::string("done");
         });
