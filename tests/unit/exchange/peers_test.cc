@@ -98,7 +98,7 @@ TEST(LostRank, IsNamedAtTheDeadlineWhenItIsSilent) {
     rank.round({1, 1, false}, trial.inputs(1)[static_cast<size_t>(rank.index())]);
   });
   for (const int rank : {0, 2}) {
-    EXPECT_EQ(failures[static_cast<size_t>(rank)].code, ExitCode::comm);
+    EXPECT_EQ(failures[static_cast<size_t>(rank)].code, ExitCode::no_progress);
     EXPECT_THAT(failures[static_cast<size_t>(rank)].what, HasSubstr("no message from rank 1 for 0.5 s"));
     EXPECT_THAT(failures[static_cast<size_t>(rank)].what, HasSubstr("exchange of bucket 0"));
   }
