@@ -1,8 +1,8 @@
 # The tests. ctest's summary of the release tree comes last, after everything else has passed.
 # shellcheck shell=bash
 
-tsan_tests=(unit/comm unit/exchange unit/checkpoint)  # of the rooms with threads
-tsan_omits='^Quadratic\.|^ExactTensor\.[^T]|^All/Policies\.[^G]'  # of one thread, or with the same threads as others of their suite
+tsan_tests=(unit/base unit/comm unit/exchange unit/checkpoint)  # of the rooms with threads
+tsan_omits='^Knapsack\.|^Quadratic\.|^ExactTensor\.[^T]|^All/Policies\.[^G]'  # of one thread, or with the same threads as others of their suite
 quiet_lines='^( *Start +[0-9]+: | *[0-9]+/[0-9]+ Test +#[0-9]+: .*(Passed|Skipped|Disabled))|^(Internal ctest changing|Test project )|^$'
 summary_line='^[0-9]+% tests passed'
 
