@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint32_t kMagic = 0x31535754;  // "TWS1"
 constexpr uint8_t kVersion = 1;
-constexpr size_t kHeaderBytes = 4 + 1 + 1 + 2 + 8 + 8, kEntryBytes = 4 + 8 + 8, kHashBytes = 8;
+constexpr size_t kHeaderBytes = 4 + 1 + 1 + 2 + 8 + 8, kHashBytes = 8;
 constexpr uint16_t kNeedsEarlier = 1;
 
 template <class Bytes>
@@ -26,7 +26,7 @@ struct Job {
 
 std::vector<std::byte> header_of(const Tensor& tensor, std::span<const Job> jobs) {
   const bool needed = std::ranges::any_of(jobs, [](const Job& job) { return needs_earlier(job.coded); });
-  std::vector<std::byte> out(kHeaderBytes + jobs.size() * kEntryBytes + kHashBytes);
+  std::vector<std::byte> out(kHeaderBytes + jobs.size() * kChunkEntryBytes + kHashBytes);
   ByteWriter writer(out);
   writer.write(kMagic);
   writer.write(kVersion);
@@ -110,10 +110,26 @@ std::vector<std::byte> joined(const Parts& parts) {
 }
 
 size_t num_chunks(uint64_t elems) { return static_cast<size_t>(elems / kChunkElems + (elems % kChunkElems != 0 ? 1 : 0)); }
-uint64_t table_bytes(uint64_t elems) { return kHeaderBytes + uint64_t{num_chunks(elems)} * kEntryBytes + kHashBytes; }
+uint64_t table_bytes(uint64_t elems) { return kHeaderBytes + uint64_t{num_chunks(elems)} * kChunkEntryBytes + kHashBytes; }
 Place place_of(size_t chunk, uint64_t elems, uint64_t row_elems) {
   const uint64_t first = uint64_t{chunk} * kChunkElems;
   return {first, row_elems, static_cast<size_t>(std::min<uint64_t>(kChunkElems, elems - first))};
+}
+
+std::vector<ChunkEntry> read_chunk_entries(ByteReader& in, ConstBytes front, uint64_t elems, uint64_t coded_bytes,
+                                           const std::string& where) {
+  const auto refuse = [&](const char* why) { throw CorruptData(where + ": " + why); };
+  if (num_chunks(elems) > in.remaining() / kChunkEntryBytes) refuse("it is too short for the chunks of its elements");
+  std::vector<ChunkEntry> chunks(num_chunks(elems));
+  uint64_t begin = 0;
+  for (ChunkEntry& entry : chunks) {
+    entry = {begin, in.read<uint32_t>("chunk length"), in.read<uint64_t>("chunk hash"), in.read<uint64_t>("hash")};
+    begin += entry.coded_bytes;
+  }
+  const size_t hashed_bytes = in.offset();
+  if (in.read<uint64_t>("table hash") != hash64(front.first(hashed_bytes))) refuse("its header is damaged");
+  if (coded_bytes < in.offset() || begin != coded_bytes - in.offset()) refuse("its chunks do not fill it");
+  return chunks;
 }
 
 Table parse_table(ConstBytes front, uint64_t coded_bytes, const std::string& source) {
@@ -127,16 +143,7 @@ Table parse_table(ConstBytes front, uint64_t coded_bytes, const std::string& sou
   const auto flags = in.read<uint16_t>("flags");
   table.facts = {static_cast<DType>(dtype), in.read<uint64_t>("elems"), (flags & kNeedsEarlier) != 0};
   table.row_elems = in.read<uint64_t>("row_elems");
-  if (num_chunks(table.facts.elems) > in.remaining() / kEntryBytes) refuse("it is too short for the chunks of its elements");
-  table.chunks.resize(num_chunks(table.facts.elems));
-  uint64_t begin = 0;
-  for (Table::Entry& entry : table.chunks) {
-    entry = {begin, in.read<uint32_t>("chunk length"), in.read<uint64_t>("chunk hash"), in.read<uint64_t>("hash")};
-    begin += entry.coded_bytes;
-  }
-  const size_t hashed_bytes = in.offset();
-  if (in.read<uint64_t>("table hash") != hash64(front.first(hashed_bytes))) refuse("its header is damaged");
-  if (begin != coded_bytes - in.offset()) refuse("its chunks do not fill it");
+  table.chunks = read_chunk_entries(in, front, table.facts.elems, coded_bytes, source);
   return table;
 }
 

@@ -55,13 +55,22 @@ struct Facts {
   bool needs_earlier = false;
 };
 
+// A chunk, as tables have it: of this coding, and of extreme/tensor.h.
+struct ChunkEntry {
+  uint64_t begin = 0;  // of the chunk's coding, counted from the end of the table
+  uint32_t coded_bytes = 0;
+  uint64_t coded_hash = 0, hash = 0;  // of the chunk's coding, and of its bytes
+};
+inline constexpr size_t kChunkEntryBytes = 4 + 8 + 8;
+// The end of a table of which `in` has read what stands before its chunks: their entries, and the hash of all from the beginning of
+// `front`. CorruptData names `where`, and when these are not the chunks of so many elements, or do not fill coded_bytes together with the
+// table.
+std::vector<ChunkEntry> read_chunk_entries(ByteReader& in, ConstBytes front, uint64_t elems, uint64_t coded_bytes,
+                                           const std::string& where);
+
 // What stands before the chunks.
 struct Table {
-  struct Entry {
-    uint64_t begin = 0;  // of the chunk's coding, counted from the end of the table
-    uint32_t coded_bytes = 0;
-    uint64_t coded_hash = 0, hash = 0;  // of the chunk's coding, and of its bytes
-  };
+  using Entry = ChunkEntry;
   Facts facts;
   uint64_t row_elems = 0;
   std::vector<Entry> chunks;

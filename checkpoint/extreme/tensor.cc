@@ -5,14 +5,13 @@
 
 #include "base/dtype.h"
 #include "base/hash.h"
-#include "checkpoint/exact/tensor.h"
 
 namespace thinwire::checkpoint::extreme {
 namespace {
 
 constexpr std::string_view kMagic = "TWX1";
 constexpr uint8_t kVersion = 1;
-constexpr size_t kHeaderBytes = 4 + 4 + 8 + 4, kEntryBytes = 4 + 8 + 8, kHashBytes = 8, kCentresBytes = 2 * kCentres;
+constexpr size_t kHeaderBytes = 4 + 4 + 8 + 4, kHashBytes = 8, kCentresBytes = 2 * kCentres;
 
 void restore(Kind kind, const Centres& centres, std::span<const uint8_t> indices, std::span<const float> before, std::span<float> out) {
   check(kind == Kind::values || before.size() == out.size(), "differences are from something");
@@ -46,7 +45,7 @@ Centres read_centres(ByteReader& in) {
 
 }  // namespace
 
-uint64_t table_bytes(uint64_t elems) { return kHeaderBytes + uint64_t{exact::num_chunks(elems)} * kEntryBytes + kHashBytes; }
+uint64_t table_bytes(uint64_t elems) { return kHeaderBytes + uint64_t{exact::num_chunks(elems)} * exact::kChunkEntryBytes + kHashBytes; }
 
 Table parse_table(ConstBytes front, uint64_t coded_bytes, uint64_t elems, const std::string& source) {
   const std::string where = source + ": extreme coding";
@@ -60,16 +59,7 @@ Table parse_table(ConstBytes front, uint64_t coded_bytes, uint64_t elems, const 
   table.form.off_by = in.read<float>("distance");
   if (table.elems != elems) refuse("it holds other elements than are expected");
   if (!(table.form.off_by >= 0) || !std::isfinite(table.form.off_by)) refuse("its elements are off by something that is no distance");
-  if (exact::num_chunks(elems) > in.remaining() / kEntryBytes) refuse("it is too short for the chunks of its elements");
-  table.chunks.resize(exact::num_chunks(elems));
-  uint64_t begin = 0;
-  for (Table::Entry& entry : table.chunks) {
-    entry = {begin, in.read<uint32_t>("chunk length"), in.read<uint64_t>("chunk hash"), in.read<uint64_t>("hash")};
-    begin += entry.coded_bytes;
-  }
-  const size_t hashed_bytes = in.offset();
-  if (in.read<uint64_t>("table hash") != hash64(front.first(hashed_bytes))) refuse("its header is damaged");
-  if (coded_bytes < in.offset() || begin != coded_bytes - in.offset()) refuse("its chunks do not fill it");
+  table.chunks = exact::read_chunk_entries(in, front, elems, coded_bytes, where);
   return table;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/exact/chunk.h"
+#include "checkpoint/exact/tensor.h"
 #include "checkpoint/extreme/centres.h"
 #include "checkpoint/extreme/index_model.h"
 
@@ -22,11 +23,7 @@ struct Form {
 };
 
 struct Table {
-  struct Entry {
-    uint64_t begin = 0;  // counted from the end of the table
-    uint32_t coded_bytes = 0;
-    uint64_t coded_hash = 0, hash = 0;  // of the chunk as it is stored, and of its elements
-  };
+  using Entry = exact::ChunkEntry;  // hash: of the chunk's elements
   Form form;
   bool has_guide = false;
   uint64_t elems = 0;

@@ -11,6 +11,7 @@ import signal
 import time
 
 import thinwire
+from rounds import Failed, furnish, require
 
 WAYS = ("launch", "mpirun")
 SIGNALS = ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGXCPU")
@@ -22,20 +23,10 @@ ENDS_WITHIN_S = 60
 ENDLESS = ("run.steps=1000000", "checkpoint.every=20", "log.every=1")
 
 
-class Failed(Exception):
-    """The wrong rank was named, or none."""
-
-
-def require(holds, message, text=""):
-    if not holds:
-        raise Failed(f"{message}\n{thinwire.shortened(text)}")
-
-
 class Rounds:
     def __init__(self, folder):
         self.folder = folder
-        (folder / "words.txt").write_text(thinwire.english_like(), encoding="ascii")
-        (folder / "small.yaml").write_text(thinwire.SMALL_CONFIG, encoding="ascii")
+        furnish(folder, thinwire.SMALL_CONFIG)
         self.run = thinwire.Run(folder / "runs" / "run")
 
     def round(self, seed):

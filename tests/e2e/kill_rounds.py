@@ -10,6 +10,7 @@ import signal
 import time
 
 import thinwire
+from rounds import Failed, furnish, require
 
 PHASES = ("training", "snapshot", "coding", "writing", "committing")
 RANKS, STEPS, EVERY, KEEP = 2, 40, 5, 2
@@ -23,22 +24,12 @@ TRAJECTORY = (f"run.steps={STEPS}", f"checkpoint.every={EVERY}", "exchange.every
 STORAGE = {"checkpoint.mode": ("exact", "exact", "raw"), "checkpoint.base": ("none", "previous"), "checkpoint.async": ("true", "true", "false")}
 
 
-class Failed(Exception):
-    """A guarantee did not hold."""
-
-
-def require(holds, message, text=""):
-    if not holds:
-        raise Failed(f"{message}\n{thinwire.shortened(text)}")
-
-
 class Rounds:
     """In a folder of its own. Run after run is trained to its end, however often it is killed on the way."""
 
     def __init__(self, folder):
         self.folder = folder
-        (folder / "words.txt").write_text(thinwire.english_like(), encoding="ascii")
-        (folder / "small.yaml").write_text(CONFIG, encoding="ascii")
+        furnish(folder, CONFIG)
         self.run, self.undisturbed = (thinwire.Run(folder / "runs" / name) for name in ("run", "undisturbed"))
         done = self._train("undisturbed", ["checkpoint.keep=0"])
         require(done.code == 0, "the run that nobody disturbs failed", done.text)

@@ -56,22 +56,28 @@ Status pending(uint64_t progress = 0) {
 }
 Op receive() { return {Op::Kind::recv, 1, {}}; }
 
+CommError error_of_run(Wire& wire, std::string_view what) {
+  Op op = receive();
+  try {
+    wire.run({&op, 1}, what);
+  } catch (const CommError& e) {
+    return e;
+  }
+  ADD_FAILURE() << "it failed, yet run() returned";
+  return CommError("");
+}
+
 TEST(Wire, NamesAllMissingPeersByTheirRankInTheWorld) {
   ScriptedChannel channel;
   channel.answer = [](int) { return pending(); };
   channel.absent = {3, 1};
   Wire wire(channel, 0.05);
   wire.set_purpose("bucket 2");
-  Op op = receive();
-  try {
-    wire.run({&op, 1}, "all_gather");
-    FAIL() << "nobody answered, yet run() returned";
-  } catch (const CommError& e) {
-    EXPECT_STREQ(e.what(), "no message from ranks 11, 13 for 0.05 s in all_gather (bucket 2)");
-    EXPECT_EQ(e.code(), ExitCode::no_progress);
-    EXPECT_EQ(channel.abort_why, e.what()) << "peers must not wait either";
-    EXPECT_EQ(channel.abort_code, ExitCode::no_progress);
-  }
+  const CommError e = error_of_run(wire, "all_gather");
+  EXPECT_STREQ(e.what(), "no message from ranks 11, 13 for 0.05 s in all_gather (bucket 2)");
+  EXPECT_EQ(e.code(), ExitCode::no_progress);
+  EXPECT_EQ(channel.abort_why, e.what()) << "peers must not wait either";
+  EXPECT_EQ(channel.abort_code, ExitCode::no_progress);
 }
 
 TEST(Wire, AsksItsPatienceWhatADeadlineMeansBeforeAnybodyIsTold) {
@@ -89,15 +95,10 @@ TEST(Wire, AsksItsPatienceWhatADeadlineMeansBeforeAnybodyIsTold) {
   });
   Wire wire(channel, patience);
   wire.set_purpose("bucket 2");
-  Op op = receive();
-  try {
-    wire.run({&op, 1}, "all_gather");
-    FAIL() << "nobody answered, yet run() returned";
-  } catch (const CommError& e) {
-    EXPECT_STREQ(e.what(), "rank 11 never came");
-    EXPECT_EQ(e.code(), ExitCode::comm);
-    EXPECT_EQ(channel.abort_why, "rank 11 never came");
-  }
+  const CommError e = error_of_run(wire, "all_gather");
+  EXPECT_STREQ(e.what(), "rank 11 never came");
+  EXPECT_EQ(e.code(), ExitCode::comm);
+  EXPECT_EQ(channel.abort_why, "rank 11 never came");
 }
 
 // The process was stopped in between: it has not waited.
@@ -129,15 +130,10 @@ TEST(Wire, KeepsTheExitCodeOfThePeerThatFailed) {
   ScriptedChannel channel;
   channel.answer = [](int) { return Status::failed(ExitCode::non_finite, "rank 12: the loss is NaN"); };
   Wire wire(channel, 1);
-  Op op = receive();
-  try {
-    wire.run({&op, 1}, "barrier");
-    FAIL() << "the peer failed, yet run() returned";
-  } catch (const CommError& e) {
-    EXPECT_EQ(e.code(), ExitCode::non_finite);
-    EXPECT_THAT(e.what(), HasSubstr("rank 12: the loss is NaN"));
-    EXPECT_THAT(e.what(), HasSubstr("barrier"));
-  }
+  const CommError e = error_of_run(wire, "barrier");
+  EXPECT_EQ(e.code(), ExitCode::non_finite);
+  EXPECT_THAT(e.what(), HasSubstr("rank 12: the loss is NaN"));
+  EXPECT_THAT(e.what(), HasSubstr("barrier"));
 }
 
 TEST(Wire, DoesNothingForNoOperations) {
