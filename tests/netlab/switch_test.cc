@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "base/check.h"
 
 namespace thinwire::netlab {
@@ -17,14 +19,14 @@ constexpr Time kStart{};
 
 class SwitchTest : public testing::Test {
  protected:
-  Switch& start(int num_hosts, const LineOptions& wire, std::vector<Cut> cuts = {}) {
+  Switch& start(int num_hosts, const LineOptions& wire, std::vector<Cut> cuts = {}, Segmentation segmentation = Segmentation::none) {
     for (int i = 0; i < num_hosts; ++i) {
       int ends[2];
       check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) == 0, "a pair of sockets");
       hosts_.push_back({"host", "", Descriptor(), Descriptor(ends[0])});
       inside_.emplace_back(ends[1]);
     }
-    return switch_.emplace(hosts_, Segmentation::none, wire, 1, cuts, kStart);
+    return switch_.emplace(hosts_, segmentation, wire, 1, cuts, kStart);
   }
 
   // An IPv4 packet whose last byte is `mark`, for the host with this number.
@@ -102,6 +104,38 @@ TEST_F(SwitchTest, ALateCallDoesNotMakeTheWireSlower) {
   start(2, microsecond_a_byte());
   for (int i = 0; i < 10; ++i) send(0, 1, i, kStart);
   EXPECT_EQ(marks_at(1, kStart + 750us).size(), 7u);  // the first call of all
+}
+
+// 3,000 bytes of TCP in segments of 1,448 are three packets, each with 20 bytes of IPv4's header and 32 of TCP's.
+TEST_F(SwitchTest, SegmentsThatComeTogetherTakeTheTimeOfEach) {
+  constexpr size_t kHeaderBytes = 20 + 32, kPayloadBytes = 3000, kOnWireBytes = kPayloadBytes + 3 * kHeaderBytes;
+  start(2, microsecond_a_byte(), {}, Segmentation::offloaded);
+  Packet packet(kOffloadHeaderBytes + kHeaderBytes + kPayloadBytes);
+  const uint16_t segment_bytes = 1448;
+  std::memcpy(packet.data() + 4, &segment_bytes, sizeof segment_bytes);  // gso_size of struct virtio_net_hdr
+  const std::span ip = std::span(packet).subspan(kOffloadHeaderBytes);
+  ip[0] = std::byte{0x45};
+  ip[16] = std::byte{10};
+  ip[19] = std::byte{2};
+  ip[20 + 12] = std::byte{0x80};  // eight words of TCP's header
+  check(write(inside_[0].get(), packet.data(), packet.size()) == static_cast<ssize_t>(packet.size()), "a packet is written");
+  switch_->receive(0, kStart);
+
+  EXPECT_EQ(switch_->next(), kStart + std::chrono::microseconds(kOnWireBytes));
+  EXPECT_EQ(switch_->counters(0).packets, 3);
+  EXPECT_EQ(switch_->counters(0).bytes, kOnWireBytes);
+  switch_->forward(kStart + 1s);
+  Packet received(packet.size());
+  EXPECT_EQ(read(inside_[1].get(), received.data(), received.size()), static_cast<ssize_t>(packet.size()));
+  EXPECT_EQ(received, packet);  // to be cut by the host that it reaches
+}
+
+// A packet alone has the header of offloading too, which is not on the wire.
+TEST_F(SwitchTest, WhatPrecedesAPacketIsNotOnTheWire) {
+  Packet packet(kOffloadHeaderBytes + 100);
+  packet[kOffloadHeaderBytes] = std::byte{0x45};
+  EXPECT_EQ(on_wire(packet, Segmentation::offloaded).bytes, 100u);
+  EXPECT_EQ(on_wire(packet, Segmentation::none).bytes, packet.size());
 }
 
 TEST_F(SwitchTest, ACutHostNeitherSendsNorReceivesUntilItIsOver) {

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -133,6 +134,22 @@ std::vector<Host> make_hosts(int num_hosts, int mtu_bytes, Segmentation segmenta
   for (int i = 0; i < num_hosts; ++i) hosts.push_back(make_host(i, mtu_bytes, segmentation));
   must(setns(home.get(), CLONE_NEWNET), "returning to the own network namespace");
   return hosts;
+}
+
+OnWire on_wire(std::span<const std::byte> packet, Segmentation segmentation) {
+  if (segmentation == Segmentation::none) return {1, packet.size()};
+  constexpr size_t kSegmentBytesAt = 4;  // gso_size of struct virtio_net_hdr, in this machine's order of bytes; 0: a single packet
+  constexpr size_t kTcpOffsetAt = 12;    // RFC 9293, as RFC 791 counts in words of 4 bytes
+  uint16_t segment_bytes = 0;
+  std::memcpy(&segment_bytes, packet.data() + kSegmentBytesAt, sizeof segment_bytes);
+  const auto ip = packet.subspan(kOffloadHeaderBytes);
+  if (segment_bytes == 0) return {1, ip.size()};
+
+  const size_t ip_bytes = 4 * (std::to_integer<size_t>(ip[0]) & 0xf);
+  const size_t tcp_bytes = ip_bytes + kTcpOffsetAt < ip.size() ? 4 * (std::to_integer<size_t>(ip[ip_bytes + kTcpOffsetAt]) >> 4) : 0;
+  const size_t header_bytes = std::min(ip_bytes + tcp_bytes, ip.size());
+  const size_t segments = std::max<size_t>(1, (ip.size() - header_bytes + segment_bytes - 1) / segment_bytes);
+  return {segments, ip.size() + (segments - 1) * header_bytes};
 }
 
 int host_of_packet(const std::byte* ip_packet, size_t num_bytes, size_t num_hosts) {

@@ -3,6 +3,7 @@
 // Namespaces have no name and no file: they exist while a descriptor or a process holds them, so the kernel removes them however we end.
 #pragma once
 #include <cstddef>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,13 @@ struct Host {
 // checksums that are still to be computed. With it up to 64 KiB of TCP pass as one "packet".
 enum class Segmentation { none, offloaded };
 constexpr size_t kOffloadHeaderBytes = 10;  // struct virtio_net_hdr
+
+// What becomes of a packet on the wire: its segments, each with the headers of its own, and their bytes together.
+struct OnWire {
+  size_t segments = 1, bytes = 0;
+};
+// `packet`: as it is read, with what precedes it; at least an IP header long.
+OnWire on_wire(std::span<const std::byte> packet, Segmentation segmentation);
 
 constexpr int kMaxHosts = 200;
 

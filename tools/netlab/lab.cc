@@ -72,9 +72,8 @@ void report(std::span<const Host> hosts, const Switch& wires, double wall_s) {
 }  // namespace
 
 int run(const Arguments& arguments) {
-  // Segments can stay together only where nothing needs to see them one by one.
-  const bool whole = !arguments.wire.bits_per_s && arguments.wire.loss == 0;
-  const auto segmentation = whole ? Segmentation::offloaded : Segmentation::none;
+  // A loss is of one segment, so there they come one by one. Elsewhere they stay together, as between a kernel and a card that cuts them.
+  const auto segmentation = arguments.wire.loss == 0 ? Segmentation::offloaded : Segmentation::none;
   const auto hosts = make_hosts(arguments.hosts, arguments.mtu_bytes, segmentation);
   const Time start = Clock::now();
   Switch wires(hosts, segmentation, arguments.wire, arguments.seed, arguments.cuts, start);

@@ -17,10 +17,10 @@ double Line::waiting_bytes(Time now) const {
   return std::chrono::duration<double>(free_at_ - now).count() * *options_.bits_per_s / 8;
 }
 
-Line::Fate Line::offer(Packet packet, Time now) {
+Line::Fate Line::offer(Packet packet, size_t wire_bytes, Time now) {
   const double waiting = waiting_bytes(now);
-  if (waiting > 0 && waiting + static_cast<double>(packet.size()) > static_cast<double>(options_.queue_bytes)) return Fate::queue_full;
-  const auto on_wire = time_on_wire(packet.size());
+  if (waiting > 0 && waiting + static_cast<double>(wire_bytes) > static_cast<double>(options_.queue_bytes)) return Fate::queue_full;
+  const auto on_wire = time_on_wire(wire_bytes);
   free_at_ = options_.entry == Entry::whole ? std::max(free_at_, now) + on_wire : std::max(free_at_ + on_wire, now);
   if (draw_.uniform(num_packets_++) < options_.loss) return Fate::lost;
   under_way_.push_back({free_at_ + options_.delay, std::move(packet)});

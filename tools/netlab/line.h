@@ -1,7 +1,7 @@
 // One direction of a wire, in virtual time: packets queue, are put on the wire one after the other at its rate, and come out a delay
 // later, in order, but for those that get lost.
 //
-// A packet of n bytes occupies the wire for 8 n / rate. Of those that wait for it (the one on the wire included) at most queue_bytes are
+// A packet that is n bytes on the wire occupies it for 8 n / rate. Of those that wait for it (the one on the wire included) at most queue_bytes are
 // kept; what finds the queue full is dropped at its tail. A packet that gets lost has occupied the wire before. Each packet is lost with
 // the same probability, independently; the draws are a function of `draw` and the number of the packet.
 //
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/draw.h"
@@ -39,7 +40,11 @@ class Line {
   Line(const LineOptions& options, Draw draw) : options_(options), draw_(draw) {}
 
   enum class Fate { sent, lost, queue_full };
-  Fate offer(Packet packet, Time now);
+  Fate offer(Packet packet, size_t wire_bytes, Time now);
+  Fate offer(Packet packet, Time now) {  // all of it goes on the wire
+    const size_t wire_bytes = packet.size();
+    return offer(std::move(packet), wire_bytes, now);
+  }
 
   struct Arrival {
     Time at;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -9,8 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "config/values.h"
@@ -136,16 +135,6 @@ Arrived count_arrivals(const Probes& probes, const LineOptions& asked) {
   return arrived;
 }
 
-// What the kernel counted on the interface of the namespace that we are in.
-int64_t received_on_interface() {
-  std::ifstream table("/proc/thread-self/net/dev");
-  for (std::string line; std::getline(table, line);) {
-    const size_t at = line.find(std::string(kInterface) + ":");
-    if (at != line.npos) return std::stoll(line.substr(line.find(':') + 1));
-  }
-  throw Error(ExitCode::other, "the kernel shows no counters of the interface");
-}
-
 struct Rates {
   double wire_bits_per_s = 0, payload_bits_per_s = 0;
 };
@@ -174,6 +163,16 @@ class Transfer {
     return num_bytes;
   }
 
+  // What so much payload is on the wire, in full segments. No interface counts it: segments pass them together, with one header.
+  int64_t wire_bytes(int64_t payload_bytes) const {
+    constexpr int64_t kHeaders = 20 + 20, kTimestamps = 12;  // IPv4 and TCP (RFC 791, 9293); RFC 7323, padded
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    must(getsockopt(near_.get(), IPPROTO_TCP, TCP_INFO, &info, &size), "reading what TCP has agreed on");
+    const int64_t headers = kHeaders + ((info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0 ? kTimestamps : 0);
+    return payload_bytes + payload_bytes / info.tcpi_snd_mss * headers;
+  }
+
  private:
   Descriptor near_, far_;
   std::vector<char> buffer_ = std::vector<char>(1 << 20);
@@ -184,10 +183,9 @@ Rates transfer(const Host& from, const Host& to, const LineOptions& asked) {
   // TCP first finds out how fast it may go.
   transfer.run_until(Clock::now() + std::max<nanoseconds>(std::chrono::seconds(1), 60 * asked.delay));
   const Time begin = Clock::now();
-  const int64_t before = received_on_interface();
   const int64_t payload = transfer.run_until(begin + kTransfer);
   const double took_s = seconds(Clock::now() - begin);
-  return {8 * static_cast<double>(received_on_interface() - before) / took_s, 8 * static_cast<double>(payload) / took_s};
+  return {8 * static_cast<double>(transfer.wire_bytes(payload)) / took_s, 8 * static_cast<double>(payload) / took_s};
 }
 }  // namespace
 

@@ -23,7 +23,9 @@ LineOptions from_switch(const LineOptions& to_switch) {
 
 Switch::Switch(std::span<const Host> hosts, Segmentation segmentation, const LineOptions& wire, uint64_t seed, std::span<const Cut> cuts,
                Time start)
-    : header_bytes_(segmentation == Segmentation::offloaded ? kOffloadHeaderBytes : 0), read_buffer_(header_bytes_ + kMaxPacketBytes) {
+    : segmentation_(segmentation),
+      header_bytes_(segmentation == Segmentation::offloaded ? kOffloadHeaderBytes : 0),
+      read_buffer_(header_bytes_ + kMaxPacketBytes) {
   const Draw draw = Draw(seed).fork("loss");
   for (size_t i = 0; i < hosts.size(); ++i) {
     ports_.push_back({hosts[i].packets.get(), Line(wire, draw.fork(i)), Line(from_switch(wire), draw), {}});
@@ -45,15 +47,18 @@ void Switch::receive(size_t host, Time now) {
     if (read_bytes <= static_cast<ssize_t>(header_bytes_)) return;
     const size_t num_bytes = static_cast<size_t>(read_bytes) - header_bytes_;
     if (host_of_packet(read_buffer_.data() + header_bytes_, num_bytes, ports_.size()) < 0) continue;
-    port.counters.packets++;
-    port.counters.bytes += static_cast<int64_t>(num_bytes);
+    const auto packet = std::span(read_buffer_).first(static_cast<size_t>(read_bytes));
+    const OnWire wire = on_wire(packet, segmentation_);
+    const auto segments = static_cast<int64_t>(wire.segments);
+    port.counters.packets += segments;
+    port.counters.bytes += static_cast<int64_t>(wire.bytes);
     if (is_cut(host, now)) {
-      port.counters.cut++;
+      port.counters.cut += segments;
       continue;
     }
-    const auto fate = port.from_host.offer(Packet(read_buffer_.data(), read_buffer_.data() + read_bytes), now);
-    if (fate == Line::Fate::lost) port.counters.lost++;
-    if (fate == Line::Fate::queue_full) port.counters.overran++;
+    const auto fate = port.from_host.offer(Packet(packet.begin(), packet.end()), wire.bytes, now);
+    if (fate == Line::Fate::lost) port.counters.lost += segments;
+    if (fate == Line::Fate::queue_full) port.counters.overran += segments;
   }
 }
 
@@ -76,11 +81,12 @@ void Switch::forward(Time now) {
 void Switch::pass(size_t from, Line::Arrival arrival) {
   const Packet& packet = arrival.packet;
   const auto to = static_cast<size_t>(host_of_packet(packet.data() + header_bytes_, packet.size() - header_bytes_, ports_.size()));
+  const OnWire wire = on_wire(packet, segmentation_);
   Counters& counters = ports_[from].counters;
   if (is_cut(to, arrival.at)) {
-    counters.cut++;
-  } else if (ports_[to].to_host.offer(std::move(arrival.packet), arrival.at) == Line::Fate::queue_full) {
-    counters.overran++;
+    counters.cut += static_cast<int64_t>(wire.segments);
+  } else if (ports_[to].to_host.offer(std::move(arrival.packet), wire.bytes, arrival.at) == Line::Fate::queue_full) {
+    counters.overran += static_cast<int64_t>(wire.segments);
   }
 }
 

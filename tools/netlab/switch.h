@@ -19,7 +19,7 @@ namespace thinwire::netlab {
 
 class Switch {
  public:
-  // Of one host; bytes are those of IP packets.
+  // Of one host, as packets are on the wire; bytes are those of IP packets.
   struct Counters {
     int64_t packets = 0, bytes = 0;          // that it handed to its wire
     int64_t lost = 0, overran = 0, cut = 0;  // packets that did not reach their host: by chance, at a full queue, at a cut
@@ -49,6 +49,7 @@ class Switch {
     size_t host;
     Time begin, end;
   };
+  Segmentation segmentation_;
   size_t header_bytes_;  // before the IP packet
   std::vector<Port> ports_;
   std::vector<Span> cuts_;
