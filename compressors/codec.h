@@ -19,6 +19,7 @@ struct In {
   float scale = 1;
   float* residual = nullptr;
   float decay = 1;
+  bool known_finite = false;  // the caller has looked at every element of a: nobody need look again
 };
 
 class Codec : public Compressor {

@@ -16,4 +16,10 @@ bool all_finite(const In& in, size_t begin, size_t count);
 // As square_sum() of lane_sum.h.
 double square_sum(std::span<const float> a);
 
+// square_sum() of what accumulate() makes of elements [begin, begin + count), without the residual and with it, in one pass.
+struct SquareSums {
+  double fresh = 0, whole = 0;  // of scale * x; of the sum
+};
+SquareSums square_sums(const In& in, size_t begin, size_t count);
+
 }  // namespace thinwire::compressors::dense_kernels

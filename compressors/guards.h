@@ -21,7 +21,8 @@ constexpr float left_of(float a, float decoded) {
   return std::clamp(a - decoded, -kLargest, kLargest);
 }
 
-// NonFiniteError that names the first element of a that is NaN or infinite. The sum counts: two finite inputs may overflow in it.
+// NonFiniteError that names the first element of a that is NaN or infinite. The sum counts: two finite inputs may overflow in it. What is
+// known to be finite is not read.
 void require_finite(Layer layer, const In& in);
 
 // CorruptData unless the payload has exactly this length.

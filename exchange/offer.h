@@ -6,6 +6,12 @@ namespace thinwire::exchange {
 
 struct Offer : compressors::In {
   float* left = nullptr;  // instead of `residual`, which stays as it is; null: in place
+
+  Offer known(bool finite) const {
+    Offer offer = *this;
+    offer.known_finite = finite;
+    return offer;
+  }
 };
 
 }  // namespace thinwire::exchange

@@ -25,7 +25,7 @@ class DeviceCourier final : public Courier {
   ConstBytes seal(Frame& frame) override;
   void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base) override;
   void settle() override;
-  void require_finite(std::span<const Piece>, OfferOf) override {}  // residuals are not replaced in place
+  bool require_finite(std::span<const Piece>, OfferOf) override { return false; }  // residuals are not replaced in place
   void zero(std::span<float> x) override;
   std::span<float> zeros(std::vector<float>& own, size_t elems) override;
   void measure(const compressors::In& in, size_t elems, Squares& squares) override;

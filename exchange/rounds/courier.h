@@ -56,9 +56,9 @@ class Courier {
                       size_t base) = 0;
   virtual void settle() = 0;
 
-  // NonFiniteError as pack() would throw it, if any of these pieces would change a residual in place: called before the first of them is
-  // packed, it keeps a round that is refused from changing those in front of the bad one.
-  virtual void require_finite(std::span<const Piece> pieces, OfferOf offer_of) = 0;
+  // NonFiniteError as pack() would throw it: called before the first of them is packed, it keeps a round that is refused from changing the
+  // residuals of those in front of the bad one. Whether they have been looked at: not where residuals are not changed in place.
+  virtual bool require_finite(std::span<const Piece> pieces, OfferOf offer_of) = 0;
 
   virtual void zero(std::span<float> x) = 0;
   virtual std::span<float> zeros(std::vector<float>& own, size_t elems) = 0;  // until the round's end; in `own` where that is theirs

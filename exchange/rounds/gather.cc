@@ -7,8 +7,9 @@ namespace thinwire::exchange {
 void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
   const size_t ranks = incoming_.size(), own = static_cast<size_t>(wire.rank());
   const auto offer_of = [&](const Piece& piece) { return feedback.in(piece.layer.id, piece.begin, values.data() + piece.begin); };
-  if (pieces_.size() > 1) courier.require_finite(pieces_, offer_of);  // one alone is checked by its codec
-  courier.pack(0, pieces_, offer_of, outgoing_);
+  // One piece alone is checked by its codec.
+  const bool known = pieces_.size() > 1 && courier.require_finite(pieces_, offer_of);
+  courier.pack(0, pieces_, [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_);
   const ConstBytes sealed = courier.seal(outgoing_);
   std::span<float> decoded;
   if (feedback.wants_decoded()) {

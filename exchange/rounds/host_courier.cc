@@ -80,11 +80,9 @@ void HostCourier::decode(int from_rank, const Piece& piece, ConstBytes payload, 
   }
 }
 
-void HostCourier::require_finite(std::span<const Piece> pieces, OfferOf offer_of) {
-  for (const Piece& piece : pieces) {
-    const In in = offer_of(piece);
-    if (in.residual != nullptr) require_finite(piece, in);
-  }
+bool HostCourier::require_finite(std::span<const Piece> pieces, OfferOf offer_of) {
+  for (const Piece& piece : pieces) require_finite(piece, offer_of(piece));
+  return true;
 }
 
 void HostCourier::require_finite(const Piece& piece, const In& in) const {

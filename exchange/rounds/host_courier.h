@@ -13,7 +13,7 @@ class HostCourier final : public Courier {
   ConstBytes seal(Frame& frame) override { return frame.sealed; }
   void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base) override;
   void settle() override {}
-  void require_finite(std::span<const Piece> pieces, OfferOf offer_of) override;
+  bool require_finite(std::span<const Piece> pieces, OfferOf offer_of) override;
   void zero(std::span<float> x) override;
   std::span<float> zeros(std::vector<float>& own, size_t elems) override;
   void measure(const compressors::In& in, size_t elems, Squares& squares) override { squares = squares_of(in, elems); }

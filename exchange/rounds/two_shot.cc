@@ -46,9 +46,10 @@ void TwoShot::run(comm::Wire& wire, Courier& courier, std::span<float> values, B
 void TwoShot::contribute(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
   const size_t own = static_cast<size_t>(wire.rank());
   const auto offer_of = [&](const Piece& piece) { return feedback.in(piece.layer.id, piece.begin, values.data() + piece.begin); };
-  for (const auto& pieces : owned_) courier.require_finite(pieces, offer_of);
+  bool known = true;
+  for (const auto& pieces : owned_) known = courier.require_finite(pieces, offer_of) && known;
   for (size_t r = 0; r < owned_.size(); ++r) {
-    courier.pack(leg_, owned_[r], offer_of, outgoing_[r]);
+    courier.pack(leg_, owned_[r], [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_[r]);
     from_[r] = courier.room(incoming_[r], Courier::worst_frame_bytes(owned_[own]));
   }
   for (size_t r = 0; r < owned_.size(); ++r) to_[r] = courier.seal(outgoing_[r]);
@@ -70,8 +71,8 @@ void TwoShot::combine(Courier& courier, int me, std::span<const float> sum, cons
     return keeps ? owed_->offer(at, sum.data() + at, weight, feedback.decay()) : Offer{{sum.data() + at, weight}};
   };
   const auto& own = owned_[static_cast<size_t>(me)];
-  courier.require_finite(own, offer_of);
-  courier.pack(static_cast<uint16_t>(leg_ + 1), own, offer_of, combined_);
+  const bool known = courier.require_finite(own, offer_of);
+  courier.pack(static_cast<uint16_t>(leg_ + 1), own, [&](const Piece& piece) { return offer_of(piece).known(known); }, combined_);
   sealed_mean_ = courier.seal(combined_);
   if (keeps) owed_->turn();
 }

@@ -42,6 +42,29 @@ TEST(SquareSum, EqualsThePlainOneOnEveryTarget) {
   });
 }
 
+// The rounded numbers are what is squared; a residual, where there is one, in the second sum alone.
+TEST(SquareSums, AreThoseOfWhatIsAccumulatedOnEveryTarget) {
+  test::on_every_target([] {
+    for (const size_t elems : {0, 1, 15, 16, 17, 31, 100, 1027}) {
+      const std::vector<float> x = normal_values(elems + 3, 1);
+      std::vector<float> residual = normal_values(elems + 3, 2), fresh(elems), whole(elems);
+      const In alone{.x = x.data(), .scale = 0.3f}, both{.x = x.data(), .scale = 0.3f, .residual = residual.data(), .decay = 0.7f};
+      accumulate(alone, 3, fresh);
+      accumulate(both, 3, whole);
+      const auto sums = dense_kernels::square_sums(both, 3, elems), same = dense_kernels::square_sums(alone, 3, elems);
+      EXPECT_EQ(sums.fresh, square_sum(std::span<const float>(fresh)));
+      EXPECT_EQ(sums.whole, square_sum(std::span<const float>(whole)));
+      EXPECT_EQ(same.fresh, sums.fresh);
+      EXPECT_EQ(same.whole, sums.fresh);
+    }
+  });
+}
+
+TEST(RequireFinite, DoesNotReadWhatIsKnownToBeFinite) {
+  const float bad = std::numeric_limits<float>::infinity();
+  EXPECT_NO_THROW(require_finite(layer_of(1), {.x = &bad, .known_finite = true}));
+}
+
 TEST(RequireFinite, NamesTheFirstBadElementOnEveryTarget) {
   test::on_every_target([] {
     for (const float bad :
