@@ -10,6 +10,7 @@
 #include "app/build_info.h"
 #include "app/command_line.h"
 #include "app/configuration.h"
+#include "app/failure.h"
 #include "app/train.h"
 #include "app/verbs.h"
 #include "base/error.h"
@@ -22,7 +23,6 @@
 #include "comm/rendezvous/siblings.h"
 #include "comm/rendezvous/start_guard.h"
 #include "config/load.h"
-#include "launch/failure.h"
 #include "trainer/options.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -121,11 +121,7 @@ ExitCode train_as_threads(const trainer::Options& options, const trainer::RunReq
 }
 
 // From any thread: for a rank that hangs.
-[[noreturn]] void end_process(ExitCode code, const std::string& why) {
-  log::error("{}", why);
-  if (const auto path = comm::environment_variable("TORCHELASTIC_ERROR_FILE")) launch::write_error_report(*path, code, why);
-  comm::MpiSession::abort_process(code);
-}
+[[noreturn]] void end_process(ExitCode code, const std::string& why) { comm::MpiSession::abort_process(tell({code, why})); }
 
 // MPI waits for ranks that do not come without end, and cannot say for whom.
 [[noreturn]] void end_start(double limit_s, const comm::LaunchEnvironment& env) {
@@ -145,15 +141,8 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
     const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.start_timeout_s) : nullptr;
     trainer::install_stop_handlers();
     return trainer::train(options, nccl ? *nccl : *mpi, request);
-  } catch (const Error& e) {
-    log::error("{}", e.what());
-    comm::MpiSession::abort_process(e.code());  // peers may be waiting for us within MPI
-  } catch (const std::bad_alloc&) {
-    log::error("out of memory; a smaller data.micro_batch, model.context or model.d_model needs less");
-    comm::MpiSession::abort_process(ExitCode::out_of_memory);
-  } catch (const std::exception& e) {
-    log::error("{}", e.what());
-    comm::MpiSession::abort_process(ExitCode::other);
+  } catch (...) {
+    comm::MpiSession::abort_process(tell(failure_of(std::current_exception())));  // peers may be waiting for us within MPI
   }
 }
 
