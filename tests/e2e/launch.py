@@ -127,6 +127,9 @@ class Equal(Launched):
         job.signal(signal.SIGTERM)
         done = job.wait(60)
         self.assertEqual(done.code, STOPPED, done.text)
+        done = self.launch(3, "data.global_batch=6", "optim.lr=1e30", "optim.clip=0", "optim.warmup=0", name="bad", launcher=["--hostfile", "hosts"], environment=path,
+                           code=NON_FINITE)
+        self.assertRegex(done.err, r"\[launch\] rank \d on \S+: exit code 7 [\s\S]*\[launch\] the ranks on (localhost|127\.0\.0\.1): exit code 7 \(non-finite values\)")
 
 
 @unittest.skipUnless(find_torchrun(), "there is no torchrun: ./run peers installs it")
