@@ -70,6 +70,16 @@ bool goes_over_grpc(const std::string& transport, const comm::LaunchEnvironment&
   return transport == "grpc" || (transport == "nccl" && !env.has_mpi && env.world > 1);
 }
 
+std::string other_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
+  const int64_t wanted = *options.parallel.dp;
+  const std::string from = env.started_alone() ? "one process, transport " + options.comm.transport : "from " + env.source;
+  const std::string as_threads = env.started_alone() ? "leave comm.transport out, which makes ranks threads of one process; or " : "";
+  return fmt::format(
+      "parallel.dp is {0}, but the world is {1} ({2}): start {0} process{3}, by `mpirun -n {0} --bind-to none thinwire train ...` or "
+      "`thinwire launch -n {0} -- train ...`; or {4}set parallel.dp to {1}, or leave it out",
+      wanted, world, from, wanted == 1 ? "" : "es", as_threads);
+}
+
 void check_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
   if (!env.started_alone() && env.world != world) {
     throw ConfigError(
@@ -77,10 +87,7 @@ void check_world(const trainer::Options& options, const comm::LaunchEnvironment&
                     "comm.transport: grpc",
                     env.source, env.world, world));
   }
-  if (options.parallel.dp && *options.parallel.dp != world) {
-    throw ConfigError(fmt::format("parallel.dp is {}, but the world is {} ({})", *options.parallel.dp, world,
-                                  env.started_alone() ? "one process, transport " + options.comm.transport : "from " + env.source));
-  }
+  if (options.parallel.dp && *options.parallel.dp != world) throw ConfigError(other_world(options, env, world));
 }
 
 void warn_when_bound_to_one_core() {

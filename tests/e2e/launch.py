@@ -289,7 +289,7 @@ class Wrong(Launched):
 
     def test_a_world_that_does_not_fit_is_refused_before_anything_starts(self):
         done = self.launch(3, "parallel.dp=2", code=USAGE)
-        self.assert_says(done, "parallel.dp is 2", "world is 3")
+        self.assert_says(done, "parallel.dp is 2", "world is 3", "`thinwire launch -n 2 -- train", "set parallel.dp to 3")
         done = self.launch(3, code=USAGE)  # a global batch of 4
         self.assert_says(done, "data.global_batch 4 is not a multiple")
         self.assertFalse(self.run_of().path.exists())
