@@ -109,8 +109,11 @@ ExitCode train_as_threads(const trainer::Options& options, const trainer::RunReq
   ExitCode code = ExitCode::ok;
   std::vector<std::thread> ranks;
   for (int rank = 0; rank < world; ++rank) {
-    ranks.emplace_back([&, rank] {
-      log::set_rank(rank);
+    ranks.emplace_back([&, rank, said = log::current()] {
+      if (rank == 0)
+        log::adopt(said);  // what was said so far is the first's
+      else
+        log::set_rank(rank);
       try {
         const auto transport = comm::make_loopback_transport(hub, rank);
         const ExitCode result = trainer::train(options, *transport, request);
