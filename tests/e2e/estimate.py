@@ -59,6 +59,21 @@ class Forecasts(Case):
         self.assert_says(self.thinwire(*words, "--bandwidth", "20", code=USAGE), "--bandwidth", "200Mbit")
 
 
+    def test_ranks_of_one_host_cross_no_link(self):
+        words = ["estimate", "-c", "small.yaml", "--set", "data.global_batch=8", "--step-time", "100ms", "--latency", "1s"]
+        for on_one_host in (["--ranks", 4, "--ranks-per-host", 4], ["--set", "parallel.dp=4"]):
+            done = self.thinwire(*words, *on_one_host)
+            self.assert_says(done, "all 4 ranks are on one host: none of it crosses a link", "no link is crossed")
+            self.assertNotIn("bit/s", done.out)
+            made = json.loads(self.thinwire(*words, *on_one_host, "--json").out)
+            self.assertEqual(made["links"], [])
+            for of in made["one_host"].values():
+                self.assertEqual(of["wire_s"], 0)
+        done = self.thinwire(*words, "--ranks", 4, "--ranks-per-host", 2)
+        self.assert_says(done, "1 Gbit/s")
+        self.assertNotIn("link is crossed", done.out)
+
+
 class TooLarge(Case):
     def test_training_is_refused_before_memory_is_exhausted(self):
         began = time.monotonic()
@@ -75,21 +90,6 @@ class TooLarge(Case):
         self.assert_says(done, "this run on this host", "available")
 
 
-class Rehearsal(Case):
-    def files(self):
-        return sorted(self.folder.rglob("*"))
-
-    def test_it_takes_a_step_and_leaves_nothing_behind(self):
-        before = self.files()
-        done = self.train("parallel.dp=2", options=["--dry-run"])
-        self.assert_says(done, "# step", "loss", "# wire", "# memory", "# disk", "2 ranks over loopback", "--dry-run")
-        self.assertEqual(self.files(), before)
-        self.thinwire("config", "print", "-c", "-", stdin=done.out)
-
-    def test_ranks_of_mpirun_and_of_launch_rehearse_together(self):
-        words = self.train_words([], options=["--dry-run"])
-        for command, transport in ((["mpirun", "-n", "2", "--bind-to", "none", thinwire.program], "mpi"), ([thinwire.program, "launch", "-n", "2", "--"], "grpc")):
-            done = self.start(*command, *words).wait()
 class RunsOut(Case):
     """Memory that was there when a run began, and is not when LibTorch asks for it: it has words for that, and no type of its own."""
 
@@ -125,6 +125,21 @@ class RunsOut(Case):
         return most
 
 
+class Rehearsal(Case):
+    def files(self):
+        return sorted(self.folder.rglob("*"))
+
+    def test_it_takes_a_step_and_leaves_nothing_behind(self):
+        before = self.files()
+        done = self.train("parallel.dp=2", options=["--dry-run"])
+        self.assert_says(done, "# step", "loss", "# wire", "# memory", "# disk", "2 ranks over loopback", "--dry-run")
+        self.assertEqual(self.files(), before)
+        self.thinwire("config", "print", "-c", "-", stdin=done.out)
+
+    def test_ranks_of_mpirun_and_of_launch_rehearse_together(self):
+        words = self.train_words([], options=["--dry-run"])
+        for command, transport in ((["mpirun", "-n", "2", "--bind-to", "none", thinwire.program], "mpi"), ([thinwire.program, "launch", "-n", "2", "--"], "grpc")):
+            done = self.start(*command, *words).wait()
             self.assertEqual(done.code, 0, done.text)
             self.assert_says(done, f"2 ranks over {transport}")
             self.assertFalse((self.folder / "runs").exists())
