@@ -10,6 +10,7 @@
 #include "app/build_info.h"
 #include "app/command_line.h"
 #include "app/configuration.h"
+#include "app/failure.h"
 #include "app/train.h"
 #include "app/verbs.h"
 #include "base/error.h"
@@ -22,7 +23,6 @@
 #include "comm/rendezvous/siblings.h"
 #include "comm/rendezvous/start_guard.h"
 #include "config/load.h"
-#include "launch/failure.h"
 #include "trainer/options.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -70,6 +70,16 @@ bool goes_over_grpc(const std::string& transport, const comm::LaunchEnvironment&
   return transport == "grpc" || (transport == "nccl" && !env.has_mpi && env.world > 1);
 }
 
+std::string other_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
+  const int64_t wanted = *options.parallel.dp;
+  const std::string from = env.started_alone() ? "one process, transport " + options.comm.transport : "from " + env.source;
+  const std::string as_threads = env.started_alone() ? "leave comm.transport out, which makes ranks threads of one process; or " : "";
+  return fmt::format(
+      "parallel.dp is {0}, but the world is {1} ({2}): start {0} process{3}, by `mpirun -n {0} --bind-to none thinwire train ...` or "
+      "`thinwire launch -n {0} -- train ...`; or {4}set parallel.dp to {1}, or leave it out",
+      wanted, world, from, wanted == 1 ? "" : "es", as_threads);
+}
+
 void check_world(const trainer::Options& options, const comm::LaunchEnvironment& env, int world) {
   if (!env.started_alone() && env.world != world) {
     throw ConfigError(
@@ -77,10 +87,7 @@ void check_world(const trainer::Options& options, const comm::LaunchEnvironment&
                     "comm.transport: grpc",
                     env.source, env.world, world));
   }
-  if (options.parallel.dp && *options.parallel.dp != world) {
-    throw ConfigError(fmt::format("parallel.dp is {}, but the world is {} ({})", *options.parallel.dp, world,
-                                  env.started_alone() ? "one process, transport " + options.comm.transport : "from " + env.source));
-  }
+  if (options.parallel.dp && *options.parallel.dp != world) throw ConfigError(other_world(options, env, world));
 }
 
 void warn_when_bound_to_one_core() {
@@ -102,8 +109,11 @@ ExitCode train_as_threads(const trainer::Options& options, const trainer::RunReq
   ExitCode code = ExitCode::ok;
   std::vector<std::thread> ranks;
   for (int rank = 0; rank < world; ++rank) {
-    ranks.emplace_back([&, rank] {
-      log::set_rank(rank);
+    ranks.emplace_back([&, rank, said = log::current()] {
+      if (rank == 0)
+        log::adopt(said);  // what was said so far is the first's
+      else
+        log::set_rank(rank);
       try {
         const auto transport = comm::make_loopback_transport(hub, rank);
         const ExitCode result = trainer::train(options, *transport, request);
@@ -121,11 +131,7 @@ ExitCode train_as_threads(const trainer::Options& options, const trainer::RunReq
 }
 
 // From any thread: for a rank that hangs.
-[[noreturn]] void end_process(ExitCode code, const std::string& why) {
-  log::error("{}", why);
-  if (const auto path = comm::environment_variable("TORCHELASTIC_ERROR_FILE")) launch::write_error_report(*path, code, why);
-  comm::MpiSession::abort_process(code);
-}
+[[noreturn]] void end_process(ExitCode code, const std::string& why) { comm::MpiSession::abort_process(tell({code, why})); }
 
 // MPI waits for ranks that do not come without end, and cannot say for whom.
 [[noreturn]] void end_start(double limit_s, const comm::LaunchEnvironment& env) {
@@ -145,15 +151,8 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
     const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.start_timeout_s) : nullptr;
     trainer::install_stop_handlers();
     return trainer::train(options, nccl ? *nccl : *mpi, request);
-  } catch (const Error& e) {
-    log::error("{}", e.what());
-    comm::MpiSession::abort_process(e.code());  // peers may be waiting for us within MPI
-  } catch (const std::bad_alloc&) {
-    log::error("out of memory; a smaller data.micro_batch, model.context or model.d_model needs less");
-    comm::MpiSession::abort_process(ExitCode::out_of_memory);
-  } catch (const std::exception& e) {
-    log::error("{}", e.what());
-    comm::MpiSession::abort_process(ExitCode::other);
+  } catch (...) {
+    comm::MpiSession::abort_process(tell(failure_of(std::current_exception())));  // peers may be waiting for us within MPI
   }
 }
 

@@ -3,6 +3,7 @@
 // Everything that can go wrong because of the outside world is an Error: what, where, why and the fix, in one message.
 // A broken invariant of our own is not: that is check() in base/check.h.
 #pragma once
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -51,5 +52,13 @@ struct NonFiniteError : Error {
 struct CorruptData : Error {
   explicit CorruptData(const std::string& message) : Error(ExitCode::data, message) {}
 };
+
+// What an exception means for the run or the process that ends because of it, whatever library it is from.
+struct Failure {
+  ExitCode code = ExitCode::other;
+  std::string why;  // for people
+};
+// Memory that was not to be had is out_of_memory, also where LibTorch says so, which has words for it, but no type. Not for null.
+Failure failure_of(const std::exception_ptr& error);
 
 }  // namespace thinwire

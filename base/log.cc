@@ -5,13 +5,27 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <mutex>
+#include <utility>
+#include <vector>
+
 #include "base/error.h"
 
 namespace thinwire::log {
 
 struct RankLog {
+  struct Line {
+    spdlog::log_clock::time_point time;
+    spdlog::level::level_enum level;
+    std::string text;
+  };
+  static constexpr size_t kMostEarlyLines = 1000;
+
   int rank = 0;
-  std::shared_ptr<spdlog::logger> out, err, file;
+  std::shared_ptr<spdlog::logger> out, err;
+  std::mutex mutex;  // of these:
+  std::shared_ptr<spdlog::logger> file;
+  std::vector<Line> early;  // until there is a file
 };
 
 namespace {
@@ -39,6 +53,14 @@ RankLog& here() {
 
 constexpr const char* kNames[] = {"", "warning: ", "error: "};
 constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+
+// A disk may keep whoever writes to it waiting: nobody shall wait for the lock meanwhile.
+std::shared_ptr<spdlog::logger> file_or_keep(RankLog& log, spdlog::level::level_enum level, std::string_view message) {
+  const std::lock_guard lock(log.mutex);
+  if (!log.file && log.early.size() < RankLog::kMostEarlyLines)
+    log.early.push_back({spdlog::log_clock::now(), level, std::string(message)});
+  return log.file;
+}
 }  // namespace
 
 void set_rank(int rank) { t_log = make(rank); }
@@ -52,7 +74,11 @@ void adopt(std::shared_ptr<RankLog> log) { t_log = std::move(log); }
 void open_file(const std::filesystem::path& path) {
   try {
     std::filesystem::create_directories(path.parent_path());
-    here().file = logger_to(std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string()), "%Y-%m-%dT%H:%M:%S.%e %l %v");
+    const auto file = logger_to(std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string()), "%Y-%m-%dT%H:%M:%S.%e %l %v");
+    RankLog& log = here();
+    const std::lock_guard lock(log.mutex);
+    for (const RankLog::Line& line : std::exchange(log.early, {})) file->log(line.time, spdlog::source_loc{}, line.level, line.text);
+    log.file = file;
   } catch (const std::exception& e) {
     throw Error(ExitCode::other, fmt::format("cannot open the log file {}: {}", path.string(), e.what()));
   }
@@ -66,7 +92,7 @@ void write(Level level, std::string_view message) {
   } else {
     log.err->log(kLevels[index], "[rank {} {}] {}{}", log.rank, host_name(), kNames[index], message);
   }
-  if (log.file) log.file->log(kLevels[index], message);
+  if (const auto file = file_or_keep(log, kLevels[index], message)) file->log(kLevels[index], message);
 }
 
 std::string host_name() {

@@ -1,5 +1,5 @@
 // Who says what where: rank 0 to stdout, warnings and errors of any rank to stderr as "[rank N host] ...", and all of it to the
-// rank's own file once one is opened.
+// rank's own file, which holds what was said before it was opened too.
 //
 // The rank is a property of the thread, since ranks may be threads of one process. A thread that works for a rank
 // adopts its log with `log::adopt(log::current())` taken on the rank's thread. All functions are thread-safe.
@@ -19,7 +19,8 @@ void set_rank(int rank);  // a fresh log for this thread; rank 0 until called
 int rank();
 std::shared_ptr<RankLog> current();
 void adopt(std::shared_ptr<RankLog> log);
-void open_file(const std::filesystem::path& path);  // throws Error(other) when it cannot be opened
+// What was said so far goes there with the times at which it was said: the first thousand lines. Error(other) when it cannot be opened.
+void open_file(const std::filesystem::path& path);
 void write(Level level, std::string_view message);
 std::string host_name();
 

@@ -23,18 +23,6 @@ std::unique_ptr<Channel> open_to_all(Transport& transport, const std::string& na
   std::iota(everyone.members.begin(), everyone.members.end(), 0);
   return transport.open(everyone, name);
 }
-
-std::pair<ExitCode, std::string> reason_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Error& e) {
-    return {e.code(), e.what()};
-  } catch (const std::exception& e) {
-    return {ExitCode::other, e.what()};
-  } catch (...) {
-    return {ExitCode::other, "an exception that is no std::exception"};
-  }
-}
 }  // namespace
 
 struct Driver::Impl {
@@ -119,7 +107,7 @@ struct Driver::Impl {
   }
 
   void abort_because_of(const std::exception_ptr& error) noexcept {
-    const auto [code, why] = reason_of(error);
+    const auto [code, why] = failure_of(error);
     abort_channels(code, why);
   }
 

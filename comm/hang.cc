@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <fstream>
 
 #include "base/log.h"
@@ -88,7 +90,36 @@ std::string sign_of_life(const Snapshot& record, int64_t now_us) {
 }
 
 std::string list(const std::vector<int>& ranks) { return fmt::format("{}", fmt::join(ranks, ", ")); }
+
+// Of "2, 5; rank 2 on": 2 and 5.
+std::vector<int> leading_list(std::string_view text) {
+  std::vector<int> ranks;
+  for (;;) {
+    int rank = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rank);
+    if (error != std::errc() || rank < 0) return ranks;
+    ranks.push_back(rank);
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    constexpr std::string_view kNext = ", ";
+    if (!text.starts_with(kNext)) return ranks;
+    text.remove_prefix(kNext.size());
+  }
+}
 }  // namespace
+
+std::vector<int> missing_ranks(std::string_view message) {
+  constexpr std::string_view kProgress = "no progress for ";
+  constexpr std::array<std::string_view, 2> kOfHangs = {"; missing ", "nothing arrives from rank "};         // explain_hang()
+  constexpr std::array<std::string_view, 2> kOfWaits = {"no message from rank ", "no message from ranks "};  // Stuck::text()
+  const size_t hang = message.find(kProgress);
+  const bool is_hang = hang != std::string_view::npos;
+  if (is_hang) message.remove_prefix(hang);
+  for (const std::string_view marker : is_hang ? kOfHangs : kOfWaits) {
+    const size_t at = message.find(marker);
+    if (at != std::string_view::npos) return leading_list(message.substr(at + marker.size()));
+  }
+  return {};
+}
 
 std::string describe_rank(int rank, const std::optional<Snapshot>& record, int64_t now_us, std::string_view thread) {
   if (!record) return fmt::format("what rank {} is at is not known", rank);

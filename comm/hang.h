@@ -24,6 +24,10 @@ struct Hang {
 Hang explain_hang(const Stuck& stuck, int own, std::string_view lane, std::span<const std::optional<flight::Snapshot>> records,
                   int64_t now_us);
 
+// The ranks that a message says are waited for in vain, ascending: one of Hang::text or Stuck::text, also within what another rank or a log
+// says around it. None where it names none: ranks out of step, a rank that found itself standing still, other messages.
+std::vector<int> missing_ranks(std::string_view message);
+
 // "rank 2 on b is at: encode bucket 3 for 12 s", and what is known of its process.
 std::string describe_rank(int rank, const std::optional<flight::Snapshot>& record, int64_t now_us, std::string_view thread = "training");
 

@@ -50,22 +50,29 @@ void add_wire(const Subject& s, const Wire& wire, std::string& text) {
                         wire.dense_rounds, wire.rounds);
   text += fmt::format("  {:<32}{:>10}{:>16}   {:.1f} times fewer\n", fmt::format("in {} steps", s.steps), human_bytes(wire.run_bytes),
                       human_bytes(wire.dense_step_bytes * static_cast<double>(s.steps)), wire.ratio_total);
+  if (!s.crosses_links()) text += fmt::format("  all {} ranks are on one host: none of it crosses a link\n", s.ranks);
   if (!wire.assumption.empty()) text += "  " + wire.assumption + "\n";
 }
 
 void add_times(const Subject& s, const Estimate& e, std::string& text) {
   text += fmt::format("\n{:<34}{:>10}{:>16}{:>10}   compute {} ({}), codecs {} a round\n", "time of a step", "as set", "fp32 each step",
                       "faster", human_seconds(step_time(s, e.wire, e.speed, {}).compute_s), e.speed_source, human_seconds(e.speed.codec_s));
-  for (const Link& link : e.links) {
+  const auto add_row = [&](const std::string& where, const Link& link, const std::string& note) {
     const double set_s = step_time(s, e.wire, e.speed, link).step_s(), plain_s = plain_step_time(s, e.wire, e.speed, link).step_s();
-    text += fmt::format("  {:<32}{:>10}{:>16}{:>9.1f}x\n",
-                        fmt::format("{}, {}", config::print_rate(link.bits_per_s), human_seconds(link.latency_s)), human_seconds(set_s),
-                        human_seconds(plain_s), plain_s / set_s);
-  }
+    text += fmt::format("  {:<32}{:>10}{:>16}{:>9.1f}x{}\n", where, human_seconds(set_s), human_seconds(plain_s), plain_s / set_s, note);
+  };
+  if (!s.crosses_links()) return add_row("on one host", {}, "   no link is crossed; what copies within the host take is not in it");
+  for (const Link& link : e.links)
+    add_row(fmt::format("{}, {}", config::print_rate(link.bits_per_s), human_seconds(link.latency_s)), link, "");
 }
 
 nlohmann::ordered_json to_json(const StepTime& time) {
   return {{"step_s", time.step_s()}, {"compute_s", time.compute_s}, {"wire_s", time.wire_s}, {"exposed_comm_s", time.exposed_s}};
+}
+
+nlohmann::ordered_json times_over(const Subject& s, const Estimate& e, const Link& link) {
+  return {{"configured", to_json(step_time(s, e.wire, e.speed, link))},
+          {"fp32_every_step", to_json(plain_step_time(s, e.wire, e.speed, link))}};
 }
 
 }  // namespace
@@ -110,14 +117,15 @@ nlohmann::ordered_json to_json(const Subject& s, const Estimate& e) {
   json["checkpoint"] = {{"bytes", e.disk.checkpoint_bytes}, {"state_bytes", e.disk.state_bytes}, {"kept_bytes", e.disk.kept_bytes}};
   json["speed"] = {
       {"pass_s", e.speed.pass_s}, {"optimizer_s", e.speed.optimizer_s}, {"codec_s", e.speed.codec_s}, {"source", e.speed_source}};
-  auto links = nlohmann::ordered_json::array();
-  for (const Link& link : e.links) {
-    links.push_back({{"bits_per_s", link.bits_per_s},
-                     {"latency_s", link.latency_s},
-                     {"configured", to_json(step_time(s, e.wire, e.speed, link))},
-                     {"fp32_every_step", to_json(plain_step_time(s, e.wire, e.speed, link))}});
+  auto& links = json["links"] = nlohmann::ordered_json::array();
+  if (!s.crosses_links()) {
+    json["one_host"] = times_over(s, e, {});
+    return json;
   }
-  json["links"] = links;
+  for (const Link& link : e.links) {
+    links.push_back({{"bits_per_s", link.bits_per_s}, {"latency_s", link.latency_s}});
+    links.back().update(times_over(s, e, link));
+  }
   return json;
 }
 

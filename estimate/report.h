@@ -22,7 +22,7 @@ struct Estimate {
 
 // Step times are of estimate.links, in their order.
 std::string to_text(const Subject& subject, const Estimate& estimate);
-// In base units; times under "links" (docs/estimate.md).
+// In base units; times under "links", or under "one_host" where none is crossed.
 nlohmann::ordered_json to_json(const Subject& subject, const Estimate& estimate);
 
 }  // namespace thinwire::estimate

@@ -28,6 +28,7 @@ struct Subject {
   int64_t threads = 6;        // of a rank
   double base_bytes = 0;      // of a process: the program, LibTorch and the transport
 
+  bool crosses_links() const { return ranks > ranks_per_host; }  // else all bytes stay within one host
   double parameters() const { return static_cast<double>(table.total_elems()); }
   bool exchanges_drifts() const { return exchange.schedule == "local_steps"; }
   exchange::Peers peers() const { return exchange::peers_of(exchange, ranks, ranks_per_host); }

@@ -11,12 +11,12 @@ constexpr double kPlainBucketBytes = 25e6;  // of PyTorch's DistributedDataParal
 
 // Bytes that leave a host when each of its ranks sends so many to all others alike.
 double leaving_bytes(const Subject& s, double sent_bytes) {
-  const int on_host = std::min(s.ranks, s.ranks_per_host);
-  if (s.ranks <= 1) return 0;
+  const int on_host = s.ranks_per_host;
   return sent_bytes * on_host * (s.ranks - on_host) / (s.ranks - 1);
 }
 
 double round_wire_s(const Subject& s, const exchange::Traffic& traffic, const Link& link) {
+  if (!s.crosses_links()) return 0;
   const double bytes = s.peers().on_host > 1 ? traffic.between_bytes : leaving_bytes(s, traffic.sent_bytes);
   return bytes * 8 / link.bits_per_s + traffic.waits * link.latency_s;
 }
@@ -51,9 +51,7 @@ StepTime plain_step_time(const Subject& s, const Wire& wire, const Speed& speed,
   time.compute_s = compute_s(s, speed);
   if (s.ranks == 1) return time;
   // A ring passes from host to host in one place of each.
-  const int on_host = std::min(s.ranks, s.ranks_per_host);
-  const bool leaves = s.ranks > on_host;
-  time.wire_s = leaves ? wire.dense_step_bytes * 8 / link.bits_per_s + 2 * (s.ranks - 1) * link.latency_s : 0;
+  time.wire_s = s.crosses_links() ? wire.dense_step_bytes * 8 / link.bits_per_s + 2 * (s.ranks - 1) * link.latency_s : 0;
   time.exposed_s = exposed_beside_backward(time.wire_s, 4 * s.parameters() / kPlainBucketBytes, speed);
   return time;
 }

@@ -5,8 +5,8 @@
 //   exposed every step, overlapped with backward: what backward is too short for, and at least the last bucket; else all of it
 //           local steps: what the delay is too short for; without one all of it
 //
-// What else happens on a real network (loss, other traffic, ranks that come late) is not in it: a forecast is a lower bound that good links
-// come near to.
+// Where all ranks are on one host no link is crossed, and wire is 0. What else happens on a real network (loss, other traffic, ranks that
+// come late) is not in it: a forecast is a lower bound that good links come near to.
 #pragma once
 #include "estimate/wire.h"
 

@@ -1,6 +1,7 @@
 #include "launch/failure.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -8,6 +9,8 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+
+#include "comm/hang.h"
 
 namespace thinwire::launch {
 
@@ -107,7 +110,7 @@ std::string meaning_of(int exit_code) {
 }
 
 std::string describe_end(const End& end) {
-  const std::string who = fmt::format("rank {} on {}", end.rank, end.host);
+  const std::string who = end.rank == kLauncher ? "the ranks on " + end.host : fmt::format("rank {} on {}", end.rank, end.host);
   if (end.signal != 0) {
     const char* name = sigabbrev_np(end.signal);
     return fmt::format("{}: killed by {}{}", who, name == nullptr ? std::to_string(end.signal) : fmt::format("SIG{}", name),
@@ -115,6 +118,14 @@ std::string describe_end(const End& end) {
   }
   const std::string meaning = meaning_of(end.code);
   return fmt::format("{}: exit code {}{}", who, end.code, meaning.empty() ? "" : " (" + meaning + ")");
+}
+
+Blame blame_for(const End& first) {
+  const auto missing = comm::missing_ranks(first.reason.value_or(""));
+  if (missing.empty() || missing.front() == first.rank) return {first.rank, describe_end(first)};
+  const bool is_one = missing.size() == 1;
+  return {missing.front(), fmt::format("rank{} {} {} not go on, reported by {}", is_one ? "" : "s", fmt::join(missing, ", "),
+                                       is_one ? "does" : "do", describe_end(first))};
 }
 
 }  // namespace thinwire::launch

@@ -23,9 +23,11 @@ struct ErrorReport {
 void write_error_report(const std::filesystem::path& path, ExitCode code, const std::string& message) noexcept;
 std::optional<ErrorReport> read_error_report(const std::filesystem::path& path);
 
+inline constexpr int kLauncher = -1;  // in place of a rank: the launcher of another host, which ends as the first of its ranks that failed
+
 // How one rank ended, as the launcher saw it.
 struct End {
-  int rank = 0;
+  int rank = 0;  // or kLauncher
   std::string host;
   int code = 0;                       // exit code; 0 when a signal ended it
   int signal = 0;                     // 0: none
@@ -42,7 +44,14 @@ std::optional<End> first_failure(std::span<const End> ends);
 
 int exit_code_of(const End& end);          // of the launcher: the rank's, 128 + signal for a signal
 std::string describe_end(const End& end);  // "rank 3 on host: killed by SIGKILL (likely out of host memory: see dmesg)"
-std::string meaning_of(int exit_code);     // "rendezvous or transport"; empty for unknown ones
+
+// Whose fault the first failure is, as far as can be told. A rank that hangs says nothing: others notice it, and fail first.
+struct Blame {
+  int rank = 0;      // the first that is to blame
+  std::string text;  // "rank 2 does not go on, reported by rank 0 on host: exit code 6 (no progress)"; else as describe_end()
+};
+Blame blame_for(const End& first);
+std::string meaning_of(int exit_code);  // "rendezvous or transport"; empty for unknown ones
 int64_t now_us();
 
 }  // namespace thinwire::launch

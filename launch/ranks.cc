@@ -110,6 +110,10 @@ std::vector<End> Ranks::ends() const {
   return ends;
 }
 
+bool Ranks::has(int rank) const {
+  return std::any_of(all_.begin(), all_.end(), [&](const One& one) { return one.seat.rank == rank; });
+}
+
 const std::deque<std::string>& Ranks::last_lines(int rank) const {
   return std::find_if(all_.begin(), all_.end(), [&](const One& one) { return one.seat.rank == rank; })->output->last_lines();
 }

@@ -14,7 +14,7 @@ namespace thinwire::launch {
 
 // One process that is to be started: a rank, or the launcher of another host.
 struct Seat {
-  int rank = 0;
+  int rank = 0;  // or kLauncher
   std::string host;
   Command command;
   std::filesystem::path report;  // where it says why it failed; may be empty
@@ -34,8 +34,9 @@ class Ranks {
   bool all_ended() const;
   bool any_failed() const;
   std::vector<End> ends() const;  // of those that have ended
-  const std::deque<std::string>& last_lines(int rank) const;
-  void open_files(const std::filesystem::path& logs);  // rank_00003.out
+  bool has(int rank) const;
+  const std::deque<std::string>& last_lines(int rank) const;  // of one that there is
+  void open_files(const std::filesystem::path& logs);         // rank_00003.out
 
  private:
   struct One {

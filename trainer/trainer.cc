@@ -259,20 +259,12 @@ ExitCode train(const Options& options, comm::Transport& transport, const RunRequ
   comm::Driver driver(transport, options.comm.timeout_s, static_cast<int>(options.comm.lanes));
   const Watchdog::Watch watch(watchdog, driver, deadlines_of(options));
   if (request.on_connected) request.on_connected();
-  const auto fail = [&](ExitCode code, const std::string& why) {
-    watchdog.failed(code, why);
-    driver.abort(code, why);
-  };
   try {
     return train_connected(options, transport, request, driver, watchdog);
-  } catch (const Error& e) {
-    fail(e.code(), e.what());
-    throw;
-  } catch (const std::bad_alloc&) {
-    fail(ExitCode::out_of_memory, "out of memory");
-    throw;
-  } catch (const std::exception& e) {
-    fail(ExitCode::other, e.what());
+  } catch (...) {
+    const auto [code, why] = failure_of(std::current_exception());
+    watchdog.failed(code, why);
+    driver.abort(code, why);
     throw;
   }
 }

@@ -13,7 +13,8 @@ class World(thinwire.Case):
         self.refused(USAGE, "OMPI_COMM_WORLD_SIZE is 2", "loopback", settings=["comm.transport=loopback"], ranks=2)
 
     def test_more_ranks_configured_than_mpirun_started_is_refused_with_both_numbers(self):
-        self.refused(USAGE, "parallel.dp is 4", "2", "OMPI_COMM_WORLD_SIZE", settings=["parallel.dp=4", "data.global_batch=8"], ranks=2)
+        self.refused(USAGE, "parallel.dp is 4, but the world is 2 (from OMPI_COMM_WORLD_SIZE): start 4 processes, by `mpirun -n 4 --bind-to none thinwire train",
+                     "`thinwire launch -n 4 -- train", "set parallel.dp to 2, or leave it out", settings=["parallel.dp=4", "data.global_batch=8"], ranks=2)
 
     def test_nccl_without_a_gpu_says_what_is_missing_and_what_to_use_instead(self):
         done = self.start(thinwire.program, *self.train_words(["comm.transport=nccl", "run.steps=1"]), ranks=1).wait()
@@ -23,7 +24,8 @@ class World(thinwire.Case):
         self.assert_says(done, "nccl needs an NVIDIA GPU and NCCL, but", "comm.transport: mpi")
 
     def test_mpi_alone_has_one_rank(self):
-        self.refused(USAGE, "parallel.dp is 2", "1", settings=["parallel.dp=2", "comm.transport=mpi"])
+        self.refused(USAGE, "parallel.dp is 2, but the world is 1", "mpirun -n 2", "leave comm.transport out, which makes ranks threads of one process",
+                     settings=["parallel.dp=2", "comm.transport=mpi"])
 
     def test_the_world_of_a_launcher_that_mpi_does_not_know_is_refused_with_both_numbers(self):
         environment = {"RANK": "0", "WORLD_SIZE": "4"}

@@ -4,6 +4,7 @@ import resource
 import tempfile
 import time
 
+import flight
 import forecasts
 import thinwire
 from thinwire import Case
@@ -58,6 +59,21 @@ class Forecasts(Case):
         self.assert_says(self.thinwire(*words, "--bandwidth", "20", code=USAGE), "--bandwidth", "200Mbit")
 
 
+    def test_ranks_of_one_host_cross_no_link(self):
+        words = ["estimate", "-c", "small.yaml", "--set", "data.global_batch=8", "--step-time", "100ms", "--latency", "1s"]
+        for on_one_host in (["--ranks", 4, "--ranks-per-host", 4], ["--set", "parallel.dp=4"]):
+            done = self.thinwire(*words, *on_one_host)
+            self.assert_says(done, "all 4 ranks are on one host: none of it crosses a link", "no link is crossed")
+            self.assertNotIn("bit/s", done.out)
+            made = json.loads(self.thinwire(*words, *on_one_host, "--json").out)
+            self.assertEqual(made["links"], [])
+            for of in made["one_host"].values():
+                self.assertEqual(of["wire_s"], 0)
+        done = self.thinwire(*words, "--ranks", 4, "--ranks-per-host", 2)
+        self.assert_says(done, "1 Gbit/s")
+        self.assertNotIn("link is crossed", done.out)
+
+
 class TooLarge(Case):
     def test_training_is_refused_before_memory_is_exhausted(self):
         began = time.monotonic()
@@ -72,6 +88,41 @@ class TooLarge(Case):
         done = self.start(thinwire.program, *words, ranks=2).wait()
         self.assertEqual(done.code, OUT_OF_MEMORY, done.text)
         self.assert_says(done, "this run on this host", "available")
+
+
+class RunsOut(Case):
+    """Memory that was there when a run began, and is not when LibTorch asks for it: it has words for that, and no type of its own."""
+
+    config = thinwire.SMALL_CONFIG.replace("d_model: 32, layers: 2", "d_model: 32, layers: 1, ffn: 4096").replace("global_batch: 4, micro_batch: 2",
+                                                                                                         "global_batch: 320, micro_batch: 160")
+    largest_bytes = 160 * 32 * 4096 * 4  # samples x tokens x ffn, fp32: above 32 MiB malloc asks the system for each anew
+
+    def test_in_training_ends_with_8_under_every_launcher(self):
+        words = "out of memory; a smaller data.micro_batch"
+        for way, command, told in (("mpirun", ["mpirun", "-n", 2, "--bind-to", "none", thinwire.program], rf"\[rank (1 \S+\] error: |0 \S+\] error: rank 1: ){words}"),
+                                   ("launch", [thinwire.program, "launch", "-n", 2, "--"],
+                                    rf"\[launch\] rank 1 on \S+: exit code 8 \(out of memory\)\n\[launch\] why: {words}"),
+                                   ("threads", [thinwire.program], rf"error: (rank \d: )?{words}")):
+            with self.subTest(way):
+                dp = ["parallel.dp=2"] if way == "threads" else []
+                job = self.start(*command, *self.train_words(["run.steps=1000000", "checkpoint.every=0", *dp], way))
+                self.wait_until(lambda way=way: self.run_of(way).last_step() >= 2, job)
+                process = flight.read(self.run_of(way), 1).process
+                most = self.largest_address_space(process) - self.largest_bytes // 2
+                resource.prlimit(process, resource.RLIMIT_AS, (most, most))
+                done = job.wait()
+                self.assertEqual(done.code, OUT_OF_MEMORY, done.text)
+                self.assertRegex(done.err, told)
+                self.assert_nothing_remains(job)
+
+    @staticmethod
+    def largest_address_space(process):
+        """That some steps take, in bytes."""
+        most, until = 0, time.monotonic() + 3
+        while time.monotonic() < until:
+            with open(f"/proc/{process}/statm", encoding="ascii") as statm:
+                most = max(most, int(statm.read().split()[0]) * resource.getpagesize())
+        return most
 
 
 class Rehearsal(Case):

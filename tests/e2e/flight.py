@@ -73,14 +73,14 @@ def read(run, rank):
 class Sleeper:
     """Lets threads of a run sleep: environment() is of its ranks."""
 
-    def __init__(self, folder):
-        self.file = folder / "asleep"
+    def __init__(self, folder, name="run"):
+        self.file = folder / f"asleep-{name}"
 
     def environment(self):
         return {"LD_PRELOAD": str(thinwire.program.parent / "tests" / "e2e" / "libthinwire_sleeper.so"), "THINWIRE_ASLEEP": str(self.file)}
 
     def put_to_sleep(self, run, rank, thread, kind, job, name="", within_s=120):
-        """Where the thread is_at() such an operation: it is stopped at random moments until it is found there."""
+        """Where that is what the thread is doing: it is stopped at random moments until it is found there."""
         deadline = time.monotonic() + within_s
         while not job.ended():
             assert time.monotonic() < deadline, f"{thread} of rank {rank} was never found at {kind}"
@@ -93,9 +93,13 @@ class Sleeper:
             self.file.write_bytes(b"")
             thread_id = record.tracks[thread].thread_id
             kill_thread(record.process, thread_id, signal.SIGUSR2)
-            if self._sleeps(thread_id) and (record := read(run, rank)) and record.tracks[thread].thread_id == thread_id and record.is_at(thread, kind, name):
+            if self._sleeps(thread_id) and (record := read(run, rank)) and record.tracks[thread].thread_id == thread_id and self._is_found(record.doing(thread), kind, name):
                 return record
         raise AssertionError(f"the run ended before {thread} of rank {rank} was found at {kind}: {job.wait().text}")
+
+    @staticmethod
+    def _is_found(doing, kind, name):
+        return doing[0] == kind and doing[1].startswith(name)
 
     def _sleeps(self, thread_id):
         deadline = time.monotonic() + 0.2

@@ -127,6 +127,9 @@ class Equal(Launched):
         job.signal(signal.SIGTERM)
         done = job.wait(60)
         self.assertEqual(done.code, STOPPED, done.text)
+        done = self.launch(3, "data.global_batch=6", "optim.lr=1e30", "optim.clip=0", "optim.warmup=0", name="bad", launcher=["--hostfile", "hosts"], environment=path,
+                           code=NON_FINITE)
+        self.assertRegex(done.err, r"\[launch\] rank \d on \S+: exit code 7 [\s\S]*\[launch\] the ranks on (localhost|127\.0\.0\.1): exit code 7 \(non-finite values\)")
 
 
 @unittest.skipUnless(find_torchrun(), "there is no torchrun: ./run peers installs it")
@@ -286,7 +289,7 @@ class Wrong(Launched):
 
     def test_a_world_that_does_not_fit_is_refused_before_anything_starts(self):
         done = self.launch(3, "parallel.dp=2", code=USAGE)
-        self.assert_says(done, "parallel.dp is 2", "world is 3")
+        self.assert_says(done, "parallel.dp is 2", "world is 3", "`thinwire launch -n 2 -- train", "set parallel.dp to 3")
         done = self.launch(3, code=USAGE)  # a global batch of 4
         self.assert_says(done, "data.global_batch 4 is not a multiple")
         self.assertFalse(self.run_of().path.exists())

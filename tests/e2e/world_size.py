@@ -1,4 +1,6 @@
 """Runs that go on with another number of ranks, 2 -> 4 -> 3: the same samples, and what each kind of state becomes."""
+import re
+
 import thinwire
 
 BATCH = ("data.global_batch=12", "data.micro_batch=1", "run.steps=24", "checkpoint.keep=0")
@@ -103,6 +105,31 @@ class OtherWorld(thinwire.Case):
         self.refused(CHECKPOINT, "data.global_batch: checkpoint 12, config 24",
                      settings=["data.global_batch=24", "data.micro_batch=4", "run.steps=8", "parallel.dp=3"], **resume)
         self.assert_says(self.train("data.global_batch=12", "data.micro_batch=4", "run.steps=8", "parallel.dp=3", **resume), "resumed from step 4")
+
+
+class LogFiles(thinwire.Case):
+    def test_that_of_rank_0_says_all_that_the_console_says_of_a_resume(self):
+        """It is opened when nothing can refuse the run any more, after the checkpoint was read."""
+        for place, (settings, how) in {name: of(2) for name, of in PLACES.items()}.items():
+            with self.subTest(place):
+                self.train(*BATCH, "checkpoint.every=8", "checkpoint.mode=near_exact", *settings, name=place, **how)
+                weights = self.run_of(place).checkpoint(24) / "model.safetensors"
+                weights.write_bytes(weights.read_bytes()[:-1])
+                file = self.run_of(place).path / "logs" / "rank_00000.log"
+                before = file.stat().st_size
+                settings, how = PLACES[place](3)
+                done = self.train(*BATCH, "checkpoint.every=8", "checkpoint.mode=near_exact", *settings, name=place, options=["--resume", "auto"], **how)
+                said = file.read_text(encoding="utf-8")[before:].splitlines()
+                self.assert_says(done, "skipping checkpoint step-00000024", "from step 16, saved by 2 ranks, on 3: the same samples", "kept as it was", "mapped",
+                                 "begun anew", "within the tolerances", "resumed from step 16")
+                for line in done.out.splitlines():
+                    self.assertTrue(any(one.endswith(line) for one in said), f"'{line}' is not in the file")
+                warnings = re.findall(r"\[rank 0 \S+\] warning: (.*)", done.err)
+                self.assertTrue(any("skipping checkpoint step-00000024" in warning for warning in warnings))
+                for warning in warnings:
+                    self.assertTrue(any(one.endswith(f"warning {warning}") for one in said), f"'{warning}' is not in the file")
+                times = [line.split(" ")[0] for line in said if re.match(r"\d{4}-", line)]
+                self.assertEqual(times, sorted(times))
 
 
 if __name__ == "__main__":

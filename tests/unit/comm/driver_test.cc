@@ -63,6 +63,29 @@ TEST(Driver, TellsPeersTheCodeOfErrorsThatAreNotOurs) {
   }
 }
 
+TEST(Driver, TellsPeersThatMemoryIsGone) {
+  test::run_ranks(2, [](Transport& transport) {
+    Driver driver(transport, 10);
+    const auto job = [&] {
+      driver.run("job", [](Wire& wire) {
+        if (wire.rank() == 1) throw std::bad_alloc();
+        barrier(wire);
+      });
+    };
+    if (transport.world_rank() == 1) {
+      EXPECT_THROW(job(), std::bad_alloc);
+      return;
+    }
+    try {
+      job();
+      ADD_FAILURE() << "rank 0 did not hear of it";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::out_of_memory);
+      EXPECT_THAT(e.what(), HasSubstr("rank 1: out of memory"));
+    }
+  });
+}
+
 TEST(Driver, FinishesPostedTasksBeforeItEnds) {
   int num_run = 0;
   std::deque<Task> tasks;

@@ -15,6 +15,7 @@ using flight::Kind;
 using flight::Snapshot;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 using Records = std::vector<std::optional<Snapshot>>;
 
@@ -152,6 +153,24 @@ TEST(Hang, SilentProcessesAreToldFromLivingOnes) {
   record->host = log::host_name();
   record->process = 1 << 30;  // beyond any
   EXPECT_THAT(describe_rank(1, record, kNow_us), HasSubstr("is dead"));
+}
+
+TEST(Hang, TheMissingAreReadOffItsText) {
+  const std::string task = "exchange of bucket 2";
+  Records records = {waiting(0, "bulk 1", task, 41), idle(1), idle(2), waiting(3, "bulk 1", task, 41)};
+  EXPECT_THAT(missing_ranks(explain(stuck_in(task, {1, 2}), records).text), ElementsAre(1, 2));
+  EXPECT_THAT(missing_ranks("rank 0: " + explain(stuck_in(task, {1, 2}), records).text + ", met in barrier"), ElementsAre(1, 2));
+  records = {waiting(0, "bulk 1", task, 41), waiting(1, "bulk 1", task, 41)};
+  EXPECT_THAT(missing_ranks(explain(stuck_in(task, {1}), records).text), ElementsAre(1));  // nothing arrives from it
+  EXPECT_THAT(missing_ranks(stuck_in(task, {12}).text()), ElementsAre(12));
+  EXPECT_THAT(missing_ranks(stuck_in(task, {1, 12, 3}).text()), ElementsAre(1, 12, 3));
+  records[1] = waiting(1, "control", "step report", 57, "broadcast");
+  records[0] = waiting(0, "control", "validation", 57, "all_gather");
+  EXPECT_THAT(missing_ranks(explain(stuck_in("validation", {1}, "all_gather"), records, "control").text), IsEmpty());  // out of step
+  for (const char* other : {"", "lost rank 1: Socket closed", "three files; missing 2", "no progress for 3 s: rank 0 on h is at step 4",
+                            "no progress for 3 s; missing ", "no message from rank x", "no message from ranks -1, 2"})
+    EXPECT_THAT(missing_ranks(other), IsEmpty()) << other;
+  EXPECT_THAT(missing_ranks("no progress for 3 s in x: arrived 0; missing 99999999999999999999"), IsEmpty());
 }
 
 TEST(Siblings, ThatCannotComeAreTold) {

@@ -103,8 +103,12 @@ TEST(StepTimes, OfRanksThatShareAHostCountWhatLeavesIt) {
   const Wire wire = wire_of(s);
   const double leaving = wire.round.compressed.sent_bytes * 2 * 2 / 3;  // two ranks, two of whose three peers are elsewhere
   EXPECT_NEAR(step_time(s, wire, {}, {1e6, 0}).wire_s, leaving * 8 / 1e6, 1e-6);
-  s.ranks_per_host = 4;
-  EXPECT_EQ(step_time(s, wire, {}, {1e6, 0}).wire_s, 0);
+  s.ranks_per_host = 4;  // no link is crossed, and none has a latency
+  EXPECT_FALSE(s.crosses_links());
+  EXPECT_EQ(step_time(s, wire, {}, {1e6, 1}).wire_s, 0);
+  EXPECT_EQ(plain_step_time(s, wire, {}, {1e6, 1}).wire_s, 0);
+  s.ranks_per_host = 8;
+  EXPECT_EQ(step_time(s, wire, {}, {1e6, 1}).step_s(), 0);
 }
 
 TEST(Memory, HasFourFloatsAParameterForAdamWAndOneMoreForTheResidual) {

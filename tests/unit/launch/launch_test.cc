@@ -84,6 +84,28 @@ TEST(Failure, IsDescribedForPeople) {
   EXPECT_EQ(exit_code_of(ended(1, 7, 0, 0)), 7);
 }
 
+TEST(Failure, OfAHangIsBlamedOnTheRankThatTheReportNames) {
+  const auto stuck =
+      blame_for(ended(0, 6, 0, 0, "no progress for 3 s in barrier (x) at step 4: arrived 0, 1; missing 2; rank 2 on h is at step 4: y"));
+  EXPECT_EQ(stuck.rank, 2);
+  EXPECT_EQ(stuck.text, "rank 2 does not go on, reported by rank 0 on h: exit code 6 (no progress)");
+  const auto two =
+      blame_for(ended(1, 6, 0, 0, "rank 0: no progress for 3 s in barrier at step 4: arrived 0, 1; missing 2, 3; rank 2 on h"));
+  EXPECT_EQ(two.rank, 2);
+  EXPECT_EQ(two.text, "ranks 2, 3 do not go on, reported by rank 1 on h: exit code 6 (no progress)");
+  const auto at_start = blame_for(ended(0, 5, 0, 0, "no message from rank 1 for 4 s in all_gather (locating the run)"));
+  EXPECT_EQ(at_start.text, "rank 1 does not go on, reported by rank 0 on h: exit code 5 (rendezvous or transport)");
+  for (const End& own : {ended(1, 6, 0, 0, "no progress for 600 s: rank 1 on h is at step 4: data batch"), ended(1, 7, 0, 0, "non-finite"),
+                         ended(1, 0, SIGKILL, 0)}) {
+    EXPECT_EQ(blame_for(own).rank, 1);
+    EXPECT_EQ(blame_for(own).text, describe_end(own));
+  }
+}
+
+TEST(Failure, OfAnotherHostsLauncherIsThatOfItsRanks) {
+  EXPECT_EQ(describe_end(ended(kLauncher, 5, 0, 0)), "the ranks on h: exit code 5 (rendezvous or transport)");
+}
+
 class Reports : public testing::Test {
  protected:
   Reports() { std::filesystem::create_directories(folder_); }
