@@ -89,10 +89,10 @@ class Configuration(thinwire.Case):
 
     def test_an_unknown_key_is_shown_with_its_place_and_the_nearest_name(self):
         self.config_error("compress:\n  topk: {denisty: 5%}\n",
-                          "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'density'?)")
+                          "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'compress.topk.density'?)")
 
     def test_a_key_in_the_wrong_section_says_where_it_belongs(self):
-        self.config_error("lr: 0.1\n", "bad.yaml:1:1:", "'lr' belongs under 'optim'")
+        self.config_error("lr: 0.1\n", "bad.yaml:1:1:", "unknown key 'lr' (did you mean 'optim.lr'")
 
     def test_a_duplicate_key_names_both_lines(self):
         self.config_error("run:\n  steps: 3\n  steps: 4\n", "bad.yaml:3:3: duplicate key 'run.steps'", "line 2", "line 3")
