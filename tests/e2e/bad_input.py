@@ -112,6 +112,15 @@ class Configuration(thinwire.Case):
         self.assertNotIn(-1, places)
         self.assertEqual(places, sorted(places))
 
+    def test_a_setting_of_an_alternative_that_is_not_chosen_is_warned_of_once(self):
+        settings = ["checkpoint.moments=4", "compress.quantize.bits=2", "run.steps=2", "exchange.schedule=every_step", "parallel.dp=2"]
+        err = self.train(*settings).err
+        self.assertEqual(err.count("'checkpoint.moments' has no effect: checkpoint.mode is exact, and it is for near_exact only"), 1, err)
+        self.assertEqual(err.count("'compress.quantize.bits' has no effect: compress.codec is topk, and it is for quantize only"), 1, err)
+        self.assertNotIn("exchange.every", err, "small.yaml has it for the schedule that --set puts aside")
+        done = self.start(thinwire.program, "launch", "-n", "2", "--", *self.train_words(["checkpoint.moments=4", "run.steps=2"], name="launched")).wait()
+        self.assertEqual(done.text.count("'checkpoint.moments' has no effect"), 1, done.text)
+
     def test_errors_of_files_and_of_set_are_reported_together(self):
         (self.folder / "bad.yaml").write_text("run: {stepz: 3}\n", encoding="ascii")
         done = self.thinwire("train", "-c", "bad.yaml", "-c", "small.yaml", "--set", "optim.lr=fast", "--set", "nonsense", code=USAGE)
