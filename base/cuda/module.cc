@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/cuda/build_id.h"
+#include "base/text.h"
 
 namespace thinwire::cuda {
 
@@ -55,6 +56,8 @@ std::filesystem::path module_path(const std::string& name) {
   const auto installed = folder.parent_path() / "lib" / "thinwire" / name;
   return !std::filesystem::exists(folder / name, error) && std::filesystem::exists(installed, error) ? installed : folder / name;
 }
+
+std::string Runtime::describe(int device) { return name(device) + ", " + human_bytes(static_cast<double>(memory_bytes(device))); }
 
 std::string why_unavailable() { return module().why_unavailable; }
 
