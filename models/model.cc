@@ -33,9 +33,10 @@ void describe_llama(config::Section& s, ModelOptions& o) {
   s.integer_or_auto("ffn", o.ffn, {1, 1 << 20}, "llama: width of the feed-forward layer; auto: 8/3 d_model rounded up to a multiple of 32");
   s.integer_or_auto("vocab", o.vocab, {1, 1 << 24},
                     "llama: rows of the embedding; auto: as many as the tokenizer has tokens; more of them are never asked for");
-  s.text("init", o.init,
-         "llama: a run directory, a checkpoint step-N or a folder in Hugging Face's layout whose weights training starts from; empty: drawn "
-         "from run.seed");
+  s.text(
+      "init", o.init,
+      "llama: a run directory, a checkpoint step-N or a folder in Hugging Face's layout whose weights training starts from; empty: drawn "
+      "from run.seed");
   s.integer("context", o.context, {1, 1 << 20}, "llama: tokens per sequence");
   s.boolean("tie_embeddings", o.tie_embeddings, "llama: use the embedding as the output projection");
   s.real("rope_theta", o.rope_theta, {1, 1e12}, "llama: base of the rotary position embedding");

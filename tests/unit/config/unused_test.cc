@@ -42,8 +42,9 @@ TEST(UnusedKeys, ThatALaterSourcePutsAsideAreNotTold) {
 }
 
 TEST(UnusedKeys, OfElementsOfListsHaveTheirIndex) {
-  EXPECT_THAT(unused({{"a.yaml", "compress:\n  rules:\n  - {match: a, codec: topk, topk: {chunk: 8}}\n  - {match: b, topk: {chunk: 8}}\n"}}),
-              ElementsAre("a.yaml:4:23: 'compress.rules[1].topk.chunk' has no effect: compress.rules[1].codec is none, and it is for topk only"));
+  EXPECT_THAT(
+      unused({{"a.yaml", "compress:\n  rules:\n  - {match: a, codec: topk, topk: {chunk: 8}}\n  - {match: b, topk: {chunk: 8}}\n"}}),
+      ElementsAre("a.yaml:4:23: 'compress.rules[1].topk.chunk' has no effect: compress.rules[1].codec is none, and it is for topk only"));
 }
 
 TEST(UnusedKeys, OfOneAlternativeMayCountForAnotherReason) {
