@@ -1,6 +1,8 @@
 """Before a run: what is forecast of it, the rehearsal, and models that do not fit."""
 import json
+import pathlib
 import resource
+import shutil
 import tempfile
 import time
 
@@ -118,6 +120,19 @@ class Doctor(Case):
                       ("disks", "/dev/shm"), ("disks", "run.dir"), ("network", "interfaces"), ("network", "host name"), ("network", "listening")):
             self.assertIn(place, found)
         self.assert_says(self.thinwire("doctor"), "libraries", "ok", "well")
+
+    def test_a_program_without_its_cuda_module_is_told_where_that_belongs_and_what_builds_it(self):
+        alone = self.folder / "alone"
+        alone.mkdir()
+        shutil.copy(thinwire.program, alone / "thinwire")
+        done, found = self.found(alone / "thinwire", "doctor")
+        self.assertEqual(done.code, 0, done.text)
+        module = found["libraries", "CUDA module"]
+        self.assertEqual(module["state"], "note")
+        self.assertIn(str(alone / "libthinwire_cuda.so"), module["value"])
+        self.assertIn("THINWIRE_CUDA=ON ./run build, then cmake --install build", module["fix"])
+        if not pathlib.Path("/proc/driver/nvidia").exists():
+            self.assertIn("apt-get install nvidia-driver", found["libraries", "NVIDIA driver"]["fix"])
 
     def test_an_interface_that_is_not_there_is_named_with_those_that_are(self):
         for variable in ("NCCL_SOCKET_IFNAME", "OMPI_MCA_btl_tcp_if_include"):
