@@ -159,14 +159,19 @@ void add_eval(CLI::App& app, Action& action) {
   verb->add_option("model", a->model, "run directory, checkpoint step-N, or folder in Hugging Face's layout")->required();
   verb->add_option("--text", a->text, "files of text, or globs, .gz too; without: what the run was configured to validate on")
       ->type_name("FILE");
-  verb->add_option("--split", a->split, "of the run's own data")->check(one_of({"train", "test", "validation"}));
+  auto* split = verb->add_option("--split", a->split, "of the run's own data");
+  split->check(one_of({"train", "test", "validation"}));
   verb->add_option("--context", a->context, "tokens per window; 0: as many as the model was made for")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   verb->add_option("--batch", a->batch, "windows at a time")->check(CLI::Range(int64_t{1}, int64_t{65536}));
   verb->add_option("--threads", a->threads, "within one operation")->check(CLI::Range(int64_t{1}, int64_t{1024}));
   verb->add_option("--logits", a->logits, "write what the model says of each token to this .safetensors file")->type_name("FILE");
   verb->add_flag("--json", a->json, "one JSON object in place of the line");
-  verb->callback([a, &action] { action = [a] { return run_eval(*a); }; });
+  verb->callback([a, split, &action] {
+    if (split->count() > 0 && !a->text.empty())
+      throw ConfigError("--split is of the run's own data, and --text names others: leave one of them out");
+    action = [a] { return run_eval(*a); };
+  });
 }
 
 }  // namespace thinwire::app

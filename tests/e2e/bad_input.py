@@ -56,6 +56,10 @@ class CommandLine(thinwire.Case):
         self.refuses(["export", "runs/x", "--out", "y", "--dtype", "bf61"], "--dtype", "fp32, bf16", "did you mean 'bf16'?")
         self.refuses(["prepare-data", "--preset", "gcid", "--tokenizer", "byte", "--out", "y"], "--preset", "did you mean 'gcide'?")
 
+    def test_options_that_exclude_each_other_are_refused(self):
+        self.refuses(["eval", "runs/x", "--text", "words.txt", "--split", "test"], "--split is of the run's own data", "--text", "leave one of them out")
+        self.refuses(["ckpt", "convert", "runs/x", "--to", "y", "--mode", "raw", "--moments", "4"], "--moments goes with --mode near_exact: with raw it has no effect")
+
     def test_values_may_look_like_options(self):
         self.assertIn("there is no such file", self.thinwire("generate", "nowhere", "--prompt", "--dash", code=CHECKPOINT).err)
         self.assertIn("there is no such file", self.thinwire("generate", "nowhere", "--prompt=-1", code=CHECKPOINT).err)
