@@ -9,8 +9,10 @@
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/listing.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/newest.h"
 #include "checkpoint/rewrite.h"
 #include "trainer/tolerances.h"
 
@@ -50,6 +52,17 @@ std::vector<fs::path> chosen(const std::string& given) {
   return paths;
 }
 
+// Of a run the newest that is whole, as a resume takes it. One that is named itself has to be, since it was meant and no other.
+fs::path whole(const std::string& given) {
+  const Place place = find(given);
+  if (!place.step) return checkpoint::find_checkpoint(place.checkpoints, checkpoint::Needs::everything);
+  const std::string defect = checkpoint::defect_of(*place.step, checkpoint::Needs::everything);
+  if (defect.empty()) return *place.step;
+  const auto other = checkpoint::newest_whole(place.checkpoints, checkpoint::Needs::everything).path;
+  throw CheckpointError(other ? fmt::format("{}; the newest beside it that is whole is {}: name that one", defect, other->string())
+                              : defect);
+}
+
 const char* words_of(const std::string& lossy) {
   if (lossy.empty()) return "";
   return lossy == "extreme" ? ", extreme" : ", near-exact";
@@ -85,7 +98,7 @@ int verify(const std::string& given) {
 }
 
 int diff(const std::string& a, const std::string& b) {
-  const auto difference = checkpoint::diff(chosen(a).back(), chosen(b).back(), trainer::is_count);
+  const auto difference = checkpoint::diff(whole(a), whole(b), trainer::is_count);
   std::fputs(difference.text.c_str(), stdout);
   return difference.are_equal ? 0 : static_cast<int>(ExitCode::other);
 }
@@ -107,6 +120,7 @@ struct Making {
     }
     if (mode != "near_exact" && mode != "extreme" && lossy)
       throw ConfigError("--lossy goes with --mode near_exact or extreme: nothing else loses anything");
+    if (to.empty()) throw ConfigError("--to is empty: name the directory that is to be made");
     checkpoint::Rewrite rewrite;
     rewrite.directory = fs::path(to) / "checkpoints";
     rewrite.options.mode = mode;
@@ -120,33 +134,42 @@ struct Making {
   }
 };
 
+// What another mode looks at would be passed over in silence.
+void require_mode(const Making& making, const CLI::Option& option, const std::string& mode) {
+  if (option.count() > 0 && making.mode != mode)
+    throw ConfigError(fmt::format("{} goes with --mode {}: with {} it has no effect", option.get_name(), mode, making.mode));
+}
+
 void say_made(const fs::path& path) {
-  uint64_t bytes = 0;
-  for (const auto& entry : fs::directory_iterator(path)) bytes += entry.file_size();
-  fmt::print("{}: {}\n", path.string(), human_bytes(static_cast<double>(bytes)));
+  for (const auto& entry : checkpoint::list(path.parent_path())) {
+    if (entry.path == path) fmt::print("{}: {}\n", path.string(), human_bytes(static_cast<double>(entry.bytes)));
+  }
 }
 
 int convert(const Making& making) {
   const auto how = making.how();
-  say_made(checkpoint::convert(chosen(making.from.front()).back(), how));
+  say_made(checkpoint::convert(whole(making.from.front()), how));
   return 0;
 }
 
-// The newest `last` complete ones of a run, or just those named.
+// The newest `last` of a run that are whole, or just those named.
 std::vector<fs::path> to_average(const Making& making) {
   std::vector<fs::path> paths;
   if (making.last == 0) {
-    for (const std::string& given : making.from) paths.push_back(chosen(given).back());
+    for (const std::string& given : making.from) paths.push_back(whole(given));
     return paths;
   }
   if (making.from.size() != 1) throw ConfigError("--last takes the newest checkpoints of one run directory");
-  auto entries = checkpoint::list(find(making.from.front()).checkpoints);
-  if (entries.size() < static_cast<size_t>(making.last)) {
-    throw CheckpointError(fmt::format("{}: there are {} complete checkpoints in it, not {}; checkpoint.keep says how many stay",
-                                      making.from.front(), entries.size(), making.last));
+  const auto entries = checkpoint::list(find(making.from.front()).checkpoints);
+  const auto wanted = static_cast<size_t>(making.last);
+  for (auto entry = entries.rbegin(); entry != entries.rend() && paths.size() < wanted; ++entry) {
+    const std::string defect = checkpoint::defect_of(entry->path, checkpoint::Needs::everything);
+    defect.empty() ? paths.push_back(entry->path) : log::warn("skipping checkpoint {}: {}", entry->path.filename().string(), defect);
   }
-  entries.erase(entries.begin(), entries.end() - making.last);
-  for (const auto& entry : entries) paths.push_back(entry.path);
+  if (paths.size() < wanted) {
+    throw CheckpointError(fmt::format("{}: there are {} whole checkpoints in it, not {}; checkpoint.keep says how many stay",
+                                      making.from.front(), paths.size(), making.last));
+  }
   return paths;
 }
 
@@ -161,18 +184,24 @@ void add_making(CLI::App& verb, Action& action, const char* name, const char* he
   const bool several = run == average;
   auto* sub = verb.add_subcommand(name, help);
   sub->add_option("from", making->from,
-                  several ? "run directories (their newest) or checkpoints" : "run directory (its newest) or checkpoint")
+                  several ? "run directories (their newest whole) or checkpoints" : "run directory (its newest whole one) or checkpoint")
       ->required()
       ->expected(1, several ? 10000 : 1);
   sub->add_option("--to", making->to, "directory; TO/checkpoints/step-N is made, which must not be there")->required();
   sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw, near_exact or extreme, as checkpoint.mode")
       ->check(one_of({"exact", "raw", "near_exact", "extreme"}));
-  sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4")->check(one_of({"8", "4"}));
-  sub->add_option("--pruning", making->pruning, "extreme: how much is left out, mild or aggressive")->check(one_of({"mild", "aggressive"}));
+  auto* moments = sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4");
+  moments->check(one_of({"8", "4"}));
+  auto* pruning = sub->add_option("--pruning", making->pruning, "extreme: how much is left out, mild or aggressive");
+  pruning->check(one_of({"mild", "aggressive"}));
   sub->add_option("--threads", making->threads, "that code and decode")->check(CLI::Range(1, 256));
   sub->add_flag("--lossy", making->lossy, "near_exact and extreme may lose what they say");
   if (several) sub->add_option("--last", making->last, "the newest so many of one run directory")->check(CLI::Range(2, 10000));
-  sub->callback([making, run, &action] { action = [making, run] { return run(*making); }; });
+  sub->callback([=, &action] {
+    require_mode(*making, *moments, "near_exact");
+    require_mode(*making, *pruning, "extreme");
+    action = [making, run] { return run(*making); };
+  });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "app/configuration.h"
 #include "app/verbs.h"
+#include "base/log.h"
 #include "config/load.h"
 #include "trainer/options.h"
 
@@ -25,7 +26,9 @@ CLI::Option* add_config_options(CLI::App& verb, ConfigArguments& arguments) {
 void load_into(config::Section& root, const ConfigArguments& arguments) {
   std::vector<config::Source> sources;
   for (const auto& file : arguments.files) sources.push_back(config::read_file(file));
-  config::load(root, sources, arguments.sets);
+  const auto unused = config::load(root, sources, arguments.sets);
+  if (!arguments.tells_unused || log::rank() != 0) return;
+  for (const auto& line : unused) log::warn("{}", line);
 }
 
 void add_config(CLI::App& app, Action& action) {

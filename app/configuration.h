@@ -14,10 +14,12 @@ namespace thinwire::app {
 
 struct ConfigArguments {
   std::vector<std::string> files, sets;
+  bool tells_unused = true;  // rank 0 warns of keys that have no effect
   std::string stem() const;  // of the first file, for run.name: auto
 };
 
 CLI::Option* add_config_options(CLI::App& verb, ConfigArguments& arguments);  // returns -c
-void load_into(config::Section& root, const ConfigArguments& arguments);      // ConfigError with everything that is wrong
+// ConfigError with everything that is wrong.
+void load_into(config::Section& root, const ConfigArguments& arguments);
 
 }  // namespace thinwire::app

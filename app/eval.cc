@@ -7,7 +7,7 @@
 #include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
-#include "base/stopwatch.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "checkpoint/safetensors.h"
 #include "config/load.h"
@@ -31,12 +31,25 @@ struct Data {
   std::string description;
 };
 
+// Told while text is read and encoded.
+data::LoadListener listener_of(Progress& progress) {
+  return [&progress](std::string_view work, size_t done, size_t all) {
+    progress.tell(work, static_cast<double>(done), static_cast<double>(all));
+  };
+}
+
 Data from_files(const trainer::Source& source, const std::vector<std::string>& files) {
   data::DataOptions options;
   options.source = "text";
   options.files = files;
   const data::Tokenizer& tokenizer = trainer::tokenizer_of(source);
-  std::vector<int32_t> tokens = tokenizer.encode(data::load_text(options, 0));
+  Progress progress;
+  const auto listener = listener_of(progress);
+  std::vector<int32_t> tokens;
+  {
+    const std::string text = data::load_text(options, 0, listener);
+    tokens = tokenizer.encode(text, [&](size_t done) { listener("encoding", std::min(done, text.size()), text.size()); });
+  }
   if (tokenizer.begin_of_text()) tokens.insert(tokens.begin(), *tokenizer.begin_of_text());
   return {data::Tokens::pack(tokens, tokenizer.vocab_size()), join(files, ", ")};
 }
@@ -50,7 +63,9 @@ Data from_run(const trainer::Source& source, const std::string& split) {
   auto root = config::describe_root(options);
   config::load(root, {},
                config::as_sets(source.run_config, [](const std::string& key) { return key.starts_with("data.") || key == "run.seed"; }));
-  data::Corpus corpus = data::load_corpus(options.data, static_cast<uint64_t>(options.run.seed), source.model.context, source.model.vocab);
+  Progress progress;
+  data::Corpus corpus = data::load_corpus(options.data, static_cast<uint64_t>(options.run.seed), source.model.context, source.model.vocab,
+                                          listener_of(progress));
   if (split == "test" && corpus.test.size() == 0) {
     throw DataError(
         fmt::format("{} has no test split: its tokens are in files, and data.test_files names none for it", source.description));
@@ -58,20 +73,6 @@ Data from_run(const trainer::Source& source, const std::string& split) {
   data::Tokens& tokens = split == "train" ? corpus.train : split == "test" ? corpus.test : corpus.validation;
   return {std::move(tokens), fmt::format("{} split of {}", split, corpus.description)};
 }
-
-// Once it takes long, to standard error: the line, or the JSON, stays alone on standard output.
-class Progress {
- public:
-  void tell(const trainer::Scored& scored) {
-    constexpr double kPatience_s = 10;
-    if (watch_.seconds() < kPatience_s || scored.done == scored.all) return;
-    fmt::print(stderr, "{} of {} tokens scored\n", with_thousands(scored.done), with_thousands(scored.all));
-    watch_ = Stopwatch();
-  }
-
- private:
-  Stopwatch watch_;
-};
 
 // What the model says of each token, for comparisons with other programs: "targets" int64 (tokens) and "logits" fp32 (tokens, vocabulary).
 class LogitsFile {
@@ -128,10 +129,13 @@ int run_eval(const EvalArguments& arguments) {
   if (data.tokens.size() < 2)
     throw DataError(fmt::format("{}: {} tokens; there is nothing to predict", data.description, data.tokens.size()));
   const int64_t context = arguments.context > 0 ? arguments.context : source.model.context;
-  Progress progress;
+  Progress progress([](double tokens) { return with_thousands(static_cast<int64_t>(tokens)) + " tokens"; });
   LogitsFile logits(arguments.logits, data.tokens.size(), source.model.vocab.value());
   const auto score = trainer::score_tokens(*loaded.model, data.tokens, source.tokenizer.get(), context, arguments.batch,
-                                           [&](const trainer::Scored& scored) { progress.tell(scored), logits.keep(scored); });
+                                           [&](const trainer::Scored& scored) {
+                                             progress.tell("scoring", static_cast<double>(scored.done), static_cast<double>(scored.all));
+                                             logits.keep(scored);
+                                           });
   logits.write();
   nlohmann::ordered_json record = {{"model", source.description},     {"data", data.description}, {"tokens", score.tokens},
                                    {"windows", score.windows},        {"context", context},       {"loss", score.loss()},
@@ -155,14 +159,19 @@ void add_eval(CLI::App& app, Action& action) {
   verb->add_option("model", a->model, "run directory, checkpoint step-N, or folder in Hugging Face's layout")->required();
   verb->add_option("--text", a->text, "files of text, or globs, .gz too; without: what the run was configured to validate on")
       ->type_name("FILE");
-  verb->add_option("--split", a->split, "of the run's own data")->check(one_of({"train", "test", "validation"}));
+  auto* split = verb->add_option("--split", a->split, "of the run's own data");
+  split->check(one_of({"train", "test", "validation"}));
   verb->add_option("--context", a->context, "tokens per window; 0: as many as the model was made for")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   verb->add_option("--batch", a->batch, "windows at a time")->check(CLI::Range(int64_t{1}, int64_t{65536}));
   verb->add_option("--threads", a->threads, "within one operation")->check(CLI::Range(int64_t{1}, int64_t{1024}));
   verb->add_option("--logits", a->logits, "write what the model says of each token to this .safetensors file")->type_name("FILE");
   verb->add_flag("--json", a->json, "one JSON object in place of the line");
-  verb->callback([a, &action] { action = [a] { return run_eval(*a); }; });
+  verb->callback([a, split, &action] {
+    if (split->count() > 0 && !a->text.empty())
+      throw ConfigError("--split is of the run's own data, and --text names others: leave one of them out");
+    action = [a] { return run_eval(*a); };
+  });
 }
 
 }  // namespace thinwire::app

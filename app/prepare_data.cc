@@ -6,6 +6,7 @@
 #include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "config/load.h"
 #include "data/corpus.h"
@@ -41,13 +42,19 @@ int run_prepare(const PrepareArguments& arguments) {
   options.source = arguments.preset.empty() ? "text" : arguments.preset;
   options.files = arguments.files;
   options.tokenizer = arguments.tokenizer;
-  const data::Corpus corpus = data::load_corpus(options, 0, 1);
+  Progress loading, writing([](double tokens) { return with_thousands(static_cast<int64_t>(tokens)) + " tokens"; });
+  const data::Corpus corpus = data::load_corpus(options, 0, 1, std::nullopt, [&](std::string_view work, size_t done, size_t all) {
+    loading.tell(work, static_cast<double>(done), static_cast<double>(all));
+  });
   std::error_code failed;
   fs::create_directories(out, failed);
   if (failed) throw Error(ExitCode::other, fmt::format("cannot make {}: {}", out.string(), failed.message()));
   for (const auto& [name, tokens] :
        {std::pair("train.bin", &corpus.train), {"test.bin", &corpus.test}, {"validation.bin", &corpus.validation}}) {
-    data::write_token_file(out / name, *tokens, corpus.tokenizer->vocab_size());
+    const auto all = static_cast<double>(tokens->size());
+    data::write_token_file(out / name, *tokens, corpus.tokenizer->vocab_size(), [&, work = fmt::format("writing {}", name)](size_t done) {
+      writing.tell(work, static_cast<double>(done), all);
+    });
   }
   const bool is_byte = arguments.tokenizer == "byte";
   const fs::path folder = trainer::tokenizer_folder(out);

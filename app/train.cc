@@ -229,6 +229,7 @@ std::string check_train(std::vector<std::string> words, const comm::LaunchEnviro
   verb.option_defaults()->always_capture_default();
   TrainArguments arguments;
   add_options(verb, arguments);
+  arguments.config.tells_unused = false;  // its ranks will
   if (!parse(verb, std::move(words))) return "";
   return load(arguments, env)->transport;
 }

@@ -113,6 +113,15 @@ const ChainFiles::Shard* ChainFiles::shard(const std::string& file_name, size_t 
   }
 }
 
+void ChainFiles::open(const std::function<bool(const std::string& file_name, const Manifest& manifest)>& is_wanted) {
+  for (size_t link = 0; link < chain_.size(); ++link) {
+    const Manifest& manifest = chain_[link].manifest;
+    for (const ManifestFile& file : manifest.files) {
+      if (is_wanted(file.name, manifest)) shard(file.name, link);
+    }
+  }
+}
+
 std::shared_ptr<const TensorReader> ChainFiles::reader_as_base(const std::string& file_name, const std::string& name, size_t link) {
   for (const std::string& candidate : {file_name, std::string(kModelFileName)}) {
     const Shard* one = shard(candidate, link);

@@ -3,6 +3,7 @@
 // A base is known by its step and by the hash of its manifest, so that no other checkpoint of that step is taken for it. It has the name
 // step-N; or, when that step was saved again, .base-step-N-<id>; or, when that save died, .old-step-N-<id>.
 #pragma once
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -52,6 +53,9 @@ class ChainFiles {
   };
   // Of the checkpoint itself (link 0) or a base; null when it has no such file. CheckpointError when it is damaged.
   const Shard* shard(const std::string& file_name, size_t link = 0);
+
+  // All that are wanted, of the checkpoint and of its bases.
+  void open(const std::function<bool(const std::string& file_name, const Manifest& manifest)>& is_wanted);
 
   // A tensor of a file of shard(), with what it is coded against and with. The base has it in the file of the same name, or else in
   // model.safetensors; null when it is not there. Readers refer to this. While one is in use, it is also what is given to those whose guide

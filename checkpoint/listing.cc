@@ -41,8 +41,8 @@ struct Size {
 
 std::string size_line(const std::string& what, const Size& size) {
   const double ratio = size.stored_bytes == 0 ? 1 : static_cast<double>(size.memory_bytes) / static_cast<double>(size.stored_bytes);
-  return fmt::format("  {:<24} {:>16} bytes  stored in {:>16}  {:.3f}\n", what, with_thousands(static_cast<int64_t>(size.memory_bytes)),
-                     with_thousands(static_cast<int64_t>(size.stored_bytes)), ratio);
+  return fmt::format("  {:<24} {:>10}  stored in {:>10}  {:.3f}\n", what, human_bytes(static_cast<double>(size.memory_bytes)),
+                     human_bytes(static_cast<double>(size.stored_bytes)), ratio);
 }
 
 std::string sizes_by_kind(const Manifest& manifest) {

@@ -28,6 +28,10 @@ void describe(config::Section& section, CheckpointOptions& options) {
   section.integer("threads", options.threads, {1, 256}, "threads of each rank that code and decode tensors");
   section.integer("keep", options.keep, {0}, "newest checkpoints that stay on disk; 0: all");
   section.integer("keep_every", options.keep_every, {0}, "checkpoints of steps that are a multiple of this stay besides; 0: none");
+  section.only({"moments"}, {"mode", {"near_exact"}});
+  section.only({"pruning"}, {"mode", {"extreme"}});
+  section.only({"base"}, {"mode", {"exact", "near_exact"}});
+  section.only({"when_busy"}, {"async", {"true"}});
 }
 
 }  // namespace thinwire::checkpoint

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "checkpoint/elements.h"
@@ -56,7 +57,7 @@ fs::path write_alone(ChainFiles& source, Manifest manifest, const Rewrite& how, 
   Files files;
   const std::string step = step_name(manifest.step), id = to_hex(manifest.hash ^ hash64(std::to_string(getpid()))).substr(0, 8);
   if (fs::exists(how.directory / step))
-    throw CheckpointError(fmt::format("{} exists already; remove it, or name another directory", (how.directory / step).string()));
+    throw ConfigError(fmt::format("{} exists already; remove it, or name another directory", (how.directory / step).string()));
   make_directories(files, how.directory);
   const std::string temporary = work_name(Work::tmp, step, id);
   const fs::path path = how.directory / temporary;
@@ -82,6 +83,14 @@ fs::path write_alone(ChainFiles& source, Manifest manifest, const Rewrite& how, 
     throw;
   }
   return how.directory / step;
+}
+
+void require_different(const std::vector<fs::path>& step_directories) {
+  if (step_directories.size() < 2) throw ConfigError("an average is of two checkpoints or more, and one was named");
+  std::set<fs::path> seen;
+  for (const fs::path& path : step_directories) {
+    if (!seen.insert(fs::weakly_canonical(path)).second) throw ConfigError(path.string() + " is named twice: an average takes it once");
+  }
 }
 
 // What a person must see to know which of the sources does not fit.
@@ -157,7 +166,7 @@ fs::path convert(const fs::path& step_directory, const Rewrite& how) {
 
 fs::path average(const std::vector<fs::path>& step_directories, const Rewrite& how,
                  const std::function<bool(std::string_view name)>& is_averaged) {
-  if (step_directories.size() < 2) throw CheckpointError("an average is of two checkpoints or more");
+  require_different(step_directories);
   std::vector<ChainFiles> sources;
   for (const fs::path& path : step_directories) sources.emplace_back(read_chain(path), ChainFiles::Check::every_byte);
   const auto step_of = [](const ChainFiles& files) { return files.chain().front().manifest.step; };

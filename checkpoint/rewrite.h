@@ -3,7 +3,7 @@
 // What is made stands alone: it needs no base, but for mode extreme, where the next lower step in the directory becomes its base. It is
 // written as a save writes it (under another name, synced, renamed), and every byte that is read was checked against its hashes. Memory:
 // the tensors of one file, and their codings. CheckpointError, and nothing is left behind, when a source is damaged, when sources do not
-// fit each other, when a step of that name is there already, or when the disk refuses.
+// fit each other, or when the disk refuses. ConfigError when a step of that name is there already, or when sources are too few.
 #pragma once
 #include <filesystem>
 #include <functional>

@@ -33,9 +33,4 @@ class SavedModel {
   ChainFiles files_;
 };
 
-// The newest checkpoint of a run that can be read, older ones where it cannot, with a warning; or the one that is named itself.
-// CheckpointError when there is none, saying what was looked for and what is there; `or_else`: what the caller has looked for besides.
-//   path: a run directory, its folder `checkpoints`, or a checkpoint step-N in it
-std::filesystem::path find_checkpoint(const std::filesystem::path& path, std::string_view or_else = {});
-
 }  // namespace thinwire::checkpoint

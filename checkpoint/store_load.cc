@@ -63,12 +63,7 @@ std::string defect_here(const fs::path& path, const comm::Driver& driver) {
   if (!fs::exists(path)) not_shared(path);
   try {
     ChainFiles files(read_chain(path), ChainFiles::Check::every_byte);
-    for (size_t link = 0; link < files.chain().size(); ++link) {
-      const Manifest& manifest = files.chain()[link].manifest;
-      for (const ManifestFile& file : manifest.files) {
-        if (is_mine(file.name, manifest, driver)) files.shard(file.name, link);
-      }
-    }
+    files.open([&](const std::string& name, const Manifest& manifest) { return is_mine(name, manifest, driver); });
   } catch (const NewerVersion&) {
     throw;
   } catch (const CheckpointError& e) {

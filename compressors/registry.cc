@@ -79,14 +79,16 @@ std::unique_ptr<CodecMaker> CodecChoice::maker(const std::string& name, const st
   return made;
 }
 
-void describe(config::Section& section, CodecChoice& choice) {
+void describe(config::Section& section, CodecChoice& choice, const std::function<bool()>& takes_all) {
   section.choice("codec", choice.codec, codec_names(), "how tensors become bytes");
   for (const CodecEntry& entry : codec_registry()) {
     const auto maker = choice.makers.find(std::string(entry.name));
     if (maker == choice.makers.end() || !maker->second->has_options()) continue;
     auto options = std::make_shared<config::Section>();
     maker->second->describe_options(*options);
-    section.add_section(std::string(entry.name), std::move(options), {}, std::string(entry.summary));
+    const std::string name(entry.name);
+    section.add_section(name, std::move(options), {}, std::string(entry.summary));
+    section.only({name}, {"codec", {name}, takes_all});
   }
 }
 

@@ -1,5 +1,6 @@
 // Which compressors there are. One is one folder, one line in registry.cc and one line in CMakeLists.txt.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,7 +40,8 @@ std::vector<std::string> codec_names();  // what a config may select, in registr
 // The part of a config that chooses a codec: `codec: topk`, and beside it a section for each codec that has options. The options of
 // codecs that are not selected are validated and otherwise unused. Copies of a choice share its makers, and so their options.
 //
-//   describe(config::Section&, CodecChoice&) adds these keys to the section it is given, without a section of its own.
+//   describe(config::Section&, CodecChoice&) adds these keys to the section it is given, without a section of its own. `takes_all`:
+//   whether options of codecs that are not selected count too, as in a plan that mixes codecs.
 struct CodecChoice {
   CodecChoice();
   std::string codec = "none";
@@ -49,6 +51,6 @@ struct CodecChoice {
   // an unknown name or a bad option.
   std::unique_ptr<CodecMaker> maker(const std::string& name, const std::vector<std::string>& options) const;
 };
-void describe(config::Section& section, CodecChoice& choice);
+void describe(config::Section& section, CodecChoice& choice, const std::function<bool()>& takes_all = {});
 
 }  // namespace thinwire::compressors

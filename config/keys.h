@@ -1,4 +1,4 @@
-// Key paths, and what to say about a key that its section does not have: the nearest name, or the section where it belongs.
+// Key paths, and what to say about a key that its section does not have: the nearest that there is, whole, so that it can be pasted.
 #pragma once
 #include <string>
 #include <string_view>
@@ -8,6 +8,7 @@
 namespace thinwire::config {
 
 std::string join_path(std::string_view section_path, std::string_view key);  // "" + "run", "optim" + "lr"
+std::string without_indices(std::string_view path);                          // "compress.rules[1].match" -> "compress.rules.match"
 const Field* find_field(const Section& section, std::string_view name);
 
 // The whole message. `key` may be dotted, as in `--set optim.lrr=1`; `path` is where `section` stands below `root`.

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "config/keys.h"
 #include "config/report.h"
+#include "config/unused.h"
 #include "config/yaml_tree.h"
 
 namespace thinwire::config {
@@ -57,11 +58,12 @@ std::vector<std::string> names_of(const std::vector<Source>& sources, const std:
 // Puts one source after the other into the described struct, noting where each key was last set.
 class Loader {
  public:
-  Loader(Section& root, std::vector<std::string> source_names) : root_(root), report_(std::move(source_names)) {}
+  Loader(Section& root, const std::vector<std::string>& source_names)
+      : root_(root), before_(values_of(root)), report_(source_names), unused_(source_names) {}
 
   void load_file(size_t source, const std::string& text);
   void load_set(size_t source, const std::string& set);
-  void finish();
+  std::vector<std::string> finish(size_t first_set);  // what has no effect
 
  private:
   std::shared_ptr<const Yaml> parse(const std::string& text, const std::string& path);
@@ -78,7 +80,8 @@ class Loader {
   Place place_of(const Yaml& yaml) const { return in_set_ ? Place{source_} : Place{source_, yaml.line, yaml.column}; }
 
   Section& root_;
-  Report report_;
+  const Values before_;
+  Report report_, unused_;
   size_t source_ = 0;
   bool in_set_ = false;
   bool is_whole_ = true;  // every source was read, so that the rules judge what the user wrote
@@ -209,17 +212,19 @@ void Loader::check_rules(Section& section, const std::string& path) {
   }
 }
 
-void Loader::finish() {
+std::vector<std::string> Loader::finish(size_t first_set) {
   if (is_whole_) check_rules(root_, "");
   report_.throw_if_any();
+  tell_unused(root_, before_, set_at_, first_set, unused_);
+  return unused_.lines();
 }
 }  // namespace
 
-void load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets) {
+std::vector<std::string> load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets) {
   Loader loader(root, names_of(sources, sets));
   for (size_t i = 0; i < sources.size(); ++i) loader.load_file(i, sources[i].yaml);
   for (size_t i = 0; i < sets.size(); ++i) loader.load_set(sources.size() + i, sets[i]);
-  loader.finish();
+  return loader.finish(sources.size());
 }
 
 }  // namespace thinwire::config

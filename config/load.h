@@ -26,7 +26,11 @@ Source read_file(const std::filesystem::path& path);  // "-" is standard input; 
 
 // Later sources win, key by key (lists are replaced whole); `sets` ("a.b=v", v is YAML) come last. Then the rules are checked, of each
 // section that had no error. An empty source or section changes nothing.
-void load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets);
+//
+// Returns a line for each key that has no effect (Section::only) and was given another value than it had: in the source that chose an
+// alternative which does not look at it, or in a later one. Where a later source chose, as `--set compress.codec=none` does over a file,
+// the settings of what it has put aside are not told of. All of `sets` are one source.
+std::vector<std::string> load(Section& root, const std::vector<Source>& sources, const std::vector<std::string>& sets);
 
 std::string print(const Section& root);        // YAML that load() turns into the same values
 std::string docs(const Section& root);         // Markdown: a heading and a table (key, type, default, meaning) for each section

@@ -7,12 +7,13 @@
 
 #include "base/error.h"
 #include "base/listing.h"
+#include "base/text.h"
 #include "config/load.h"
 
 namespace thinwire::config {
 
 namespace {
-constexpr size_t kMaxConfigBytes = 4 << 20;  // whatever is larger was not meant as a config
+constexpr size_t kMaxConfigBytes = 4'000'000;  // whatever is larger was not meant as a config
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
   throw ConfigError(fmt::format("cannot read the config '{}': {}", path.string(), why));
@@ -35,7 +36,7 @@ Source read_file(const std::filesystem::path& path) {
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (in.bad()) fail(path, "reading failed");
   text.resize(static_cast<size_t>(in.gcount()));
-  if (text.size() > kMaxConfigBytes) fail(path, fmt::format("it is larger than {} MiB; is it a config?", kMaxConfigBytes >> 20));
+  if (text.size() > kMaxConfigBytes) fail(path, fmt::format("it is larger than {}; is it a config?", human_bytes(kMaxConfigBytes)));
   return {standard_input ? "<stdin>" : path.string(), std::move(text)};
 }
 

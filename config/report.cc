@@ -29,8 +29,7 @@ std::string Report::line_of(const Entry& entry) const {
   return fmt::format("{}:{}:{}: {}", source, entry.place.line, entry.place.column, entry.text);
 }
 
-void Report::throw_if_any() {
-  if (errors_.empty()) return;
+std::vector<std::string> Report::lines() {
   std::ranges::stable_sort(errors_, {},
                            [](const Entry& entry) { return std::tuple(entry.place.source, entry.place.line, entry.place.column); });
   std::vector<std::string> lines;
@@ -39,8 +38,12 @@ void Report::throw_if_any() {
     std::ranges::replace_if(
         lines.emplace_back(line_of(entry)), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   }
-  if (num_unshown_ > 0) lines.push_back(fmt::format("... and {} more errors", num_unshown_));
-  throw ConfigError(join(lines, "\n"));
+  if (num_unshown_ > 0) lines.push_back(fmt::format("... and {} more", num_unshown_));
+  return lines;
+}
+
+void Report::throw_if_any() {
+  if (!errors_.empty()) throw ConfigError(join(lines(), "\n"));
 }
 
 }  // namespace thinwire::config

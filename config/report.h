@@ -23,6 +23,8 @@ class Report {
   // No error in this section or below it.
   bool spared(const std::string& section_path) const { return !hit_paths_.contains(section_path); }
   void throw_if_any();  // one ConfigError, one line for each error, in the order of places
+  // The same lines, where there are no errors but only things to tell.
+  std::vector<std::string> lines();
 
  private:
   static constexpr size_t kMostErrors = 200;

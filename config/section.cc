@@ -247,6 +247,15 @@ void Section::add_list(std::string name, std::string help, std::function<Section
   add(std::move(field));
 }
 
+void Section::only(const std::vector<std::string>& keys, const Use& use) {
+  const auto find = [this](const std::string& key) { return std::ranges::find(fields_, key, &Field::name); };
+  check(find(use.selector) != fields_.end(), "a key is chosen by another of its section");
+  for (const auto& key : keys) {
+    check(find(key) != fields_.end(), "what is only for an alternative is described");
+    find(key)->uses.push_back(use);
+  }
+}
+
 void Section::rule(std::string key, std::function<std::optional<std::string>()> holds) {
   rules_.push_back({std::move(key), std::move(holds)});
 }

@@ -39,6 +39,13 @@ struct Amount {
 
 class Section;
 
+// Where a key counts at all: while `selector`, a key of the same section, is one of `words`, or `or_where` says so.
+struct Use {
+  std::string selector;
+  std::vector<std::string> words;
+  std::function<bool()> or_where = {};
+};
+
 // What a machine can be told of a value (config schema); `Field::type` says it in words.
 struct Form {
   enum class Kind { boolean, integer, number, quantity, text, choice };  // quantity: a number, or a text that ends with a unit
@@ -64,6 +71,7 @@ struct Field {
   std::function<size_t()> count;
   std::function<void()> clear;
   std::shared_ptr<Section> element_schema;  // a default element, for docs and suggestions
+  std::vector<Use> uses;                    // all have to hold; of a section: for every key in it
 };
 
 class Section {
@@ -126,6 +134,10 @@ class Section {
   // A rule over several keys, run after everything is parsed and only when all of this section did parse: an error text when it does not
   // hold. `key` (of this section, or dotted into a nested one) is where the message points.
   void rule(std::string key, std::function<std::optional<std::string>()> holds);
+
+  // These keys are settings of an alternative, such as the options of one codec: elsewhere they are checked, and have no effect. load()
+  // tells of those that were set all the same. The keys and the selector are described already.
+  void only(const std::vector<std::string>& keys, const Use& use);
 
   const std::vector<Field>& fields() const { return fields_; }
   struct Rule {

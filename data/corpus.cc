@@ -16,9 +16,12 @@
 namespace thinwire::data {
 namespace {
 
-SourceBytes read_source(const DataOptions& options, uint64_t seed) {
-  if (options.source == "gcide") return read_gcide(options.gcide_path, kMaxCorpusBytes);
-  if (options.source == "text") return read_text(options.files, kMaxCorpusBytes);
+SourceBytes read_source(const DataOptions& options, uint64_t seed, const LoadListener& listener) {
+  const ReadListener told = [&listener](size_t num_bytes) {
+    if (listener) listener("reading", num_bytes, 0);
+  };
+  if (options.source == "gcide") return read_gcide(options.gcide_path, kMaxCorpusBytes, told);
+  if (options.source == "text") return read_text(options.files, kMaxCorpusBytes, told);
   if (options.source == "synthetic") return make_synthetic(seed);
   const std::array<std::string, 3> known = {"gcide", "text", "synthetic"};
   throw ConfigError(fmt::format("data.source: unknown source '{}'{}; there are: {}", options.source, did_you_mean(options.source, known),
@@ -44,10 +47,18 @@ std::string_view text_of(const Tokens& bytes) {
 }
 
 // From byte tokens to those of a tokenizer.
-void encode(Corpus& corpus) {
+void encode(Corpus& corpus, const LoadListener& listener) {
   if (!corpus.tokenizer) throw ConfigError("the tokenizer is none, but text needs one: say byte, or the path of a tokenizer");
+  const size_t all = corpus.train.size() + corpus.test.size() + corpus.validation.size();
+  size_t before = 0;
   for (Tokens* tokens : {&corpus.train, &corpus.test, &corpus.validation}) {
-    *tokens = Tokens::pack(corpus.tokenizer->encode(text_of(*tokens)), corpus.tokenizer->vocab_size());
+    const std::string_view text = text_of(*tokens);
+    const auto told = [&](size_t done) {
+      if (listener) listener("encoding", before + std::min(done, text.size()), all);
+    };
+    auto encoded = Tokens::pack(corpus.tokenizer->encode(text, told), corpus.tokenizer->vocab_size());
+    before += text.size();
+    *tokens = std::move(encoded);
   }
 }
 
@@ -80,13 +91,13 @@ uint64_t hash_of(const Corpus& corpus) {
   return hash.digest();
 }
 
-void load_text_corpus(const DataOptions& options, uint64_t seed, int64_t context, Corpus& corpus) {
-  SourceBytes source = read_source(options, seed);
+void load_text_corpus(const DataOptions& options, uint64_t seed, int64_t context, const LoadListener& listener, Corpus& corpus) {
+  SourceBytes source = read_source(options, seed, listener);
   const std::string amount = with_thousands(static_cast<int64_t>(source.bytes.size())) + " bytes";
   corpus.description = std::move(source.description);
   corpus.synthetic = options.source == "synthetic";
   split(Tokens(std::move(source.bytes)), corpus);
-  if (options.tokenizer != "byte") encode(corpus);
+  if (options.tokenizer != "byte") encode(corpus, listener);
   require_a_window_in_each_split(corpus, amount, true, context);
 }
 
@@ -108,14 +119,14 @@ void load_token_corpus(const DataOptions& options, int64_t context, std::optiona
 
 }  // namespace
 
-Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, std::optional<int64_t> vocab) {
+Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, std::optional<int64_t> vocab, const LoadListener& listener) {
   check(context >= 1, "a window holds at least one token");
   Corpus corpus;
   if (options.tokenizer != "none") corpus.tokenizer = make_tokenizer(options.tokenizer);
   if (options.source == "tokens") {
     load_token_corpus(options, context, vocab, corpus);
   } else {
-    load_text_corpus(options, seed, context, corpus);
+    load_text_corpus(options, seed, context, listener, corpus);
   }
   corpus.hash = hash_of(corpus);
   corpus.description +=
@@ -127,8 +138,8 @@ Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, s
   return corpus;
 }
 
-std::string load_text(const DataOptions& options, uint64_t seed) {
-  const SourceBytes source = read_source(options, seed);
+std::string load_text(const DataOptions& options, uint64_t seed, const LoadListener& listener) {
+  const SourceBytes source = read_source(options, seed, listener);
   return {source.bytes.begin(), source.bytes.end()};
 }
 

@@ -1,9 +1,11 @@
 // Where tokens come from: a train, a test and a validation split, each one long row.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "data/options.h"
 #include "data/tokenizer.h"
@@ -29,9 +31,14 @@ struct Corpus {
 //
 // DataError with path, reason and fix when files are missing, unreadable, empty, corrupt, too large, of tokens beyond the vocabulary, or
 // too small for one window of `context` + 1 tokens in every split. ConfigError for an unknown source or tokenizer.
-Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, std::optional<int64_t> vocab = std::nullopt);
+//
+// `listener` is told now and then what is done ("reading", "encoding"), and how many bytes of the text it has come to; all_bytes 0: not
+// known.
+using LoadListener = std::function<void(std::string_view work, size_t done_bytes, size_t all_bytes)>;
+Corpus load_corpus(const DataOptions& options, uint64_t seed, int64_t context, std::optional<int64_t> vocab = std::nullopt,
+                   const LoadListener& listener = {});
 
-// The text of source gcide, text or synthetic as it is, undivided: for `thinwire prepare-data`.
-std::string load_text(const DataOptions& options, uint64_t seed);
+// The text of source gcide, text or synthetic as it is, undivided: for `thinwire eval --text`.
+std::string load_text(const DataOptions& options, uint64_t seed, const LoadListener& listener = {});
 
 }  // namespace thinwire::data

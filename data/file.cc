@@ -58,6 +58,7 @@ void Pile::add(std::span<const uint8_t> more, const fs::path& from) {
                                 from.string(), human_bytes(static_cast<double>(max_bytes))));
   }
   bytes.insert(bytes.end(), more.begin(), more.end());
+  if (listener) listener(bytes.size());
 }
 
 bool has_gzip_name(const fs::path& path) { return path.extension() == ".gz" || path.extension() == ".dz"; }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -31,6 +32,7 @@ class InputFile {
 struct Pile {
   std::vector<uint8_t> bytes;
   int64_t max_bytes;
+  std::function<void(size_t num_bytes)> listener = {};                         // told of each piece how many there are now
   void add(std::span<const uint8_t> more, const std::filesystem::path& from);  // DataError when it grows beyond max_bytes
 };
 

@@ -9,7 +9,7 @@
 
 namespace thinwire::data {
 
-SourceBytes read_gcide(const std::string& path, int64_t max_bytes) {
+SourceBytes read_gcide(const std::string& path, int64_t max_bytes, const ReadListener& listener) {
   const std::filesystem::path dictionary = path.empty() ? kGcidePath : path;
   std::error_code error;
   if (!std::filesystem::exists(dictionary, error)) {
@@ -19,7 +19,7 @@ SourceBytes read_gcide(const std::string& path, int64_t max_bytes) {
                     dictionary.string(), kGcidePath));
   }
   InputFile file(dictionary);
-  Pile pile{{}, max_bytes};
+  Pile pile{{}, max_bytes, listener};
   add_unpacked(file, pile);
   return {std::move(pile.bytes), fmt::format("English dictionary GCIDE from '{}'", dictionary.string())};
 }

@@ -31,6 +31,10 @@ void describe(config::Section& section, DataOptions& options) {
       "one of them; none: source tokens without it, validated in perplexity");
   section.integer("global_batch", options.global_batch, batch_sizes, "samples (sequences or images) per optimiser step, over all ranks");
   section.integer("micro_batch", options.micro_batch, batch_sizes, "samples per forward pass of one rank");
+  section.only({"format"}, {"source", {"tokens"}});
+  section.only({"gcide_path"}, {"source", {"gcide"}});
+  section.only({"fashion_mnist_path"}, {"source", {"fashion_mnist"}});
+  section.only({"tokenizer"}, {"source", {"gcide", "text", "tokens", "synthetic"}});
 
   section.rule("files", [&options]() -> std::optional<std::string> {
     const bool reads_files = options.source == "text" || options.source == "tokens";

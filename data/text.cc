@@ -28,10 +28,10 @@ void reserve_for(const std::vector<std::filesystem::path>& paths, Pile& pile) {
 
 }  // namespace
 
-SourceBytes read_text(const std::vector<std::string>& patterns, int64_t max_bytes) {
+SourceBytes read_text(const std::vector<std::string>& patterns, int64_t max_bytes, const ReadListener& listener) {
   if (patterns.empty()) throw DataError("data.source text needs data.files: give paths or globs, such as data.files: [corpus/*.txt.gz]");
   const std::vector<std::filesystem::path> paths = find_files(patterns);
-  Pile pile{{}, max_bytes};
+  Pile pile{{}, max_bytes, listener};
   reserve_for(paths, pile);
   for (const auto& path : paths) {
     if (!pile.bytes.empty() && pile.bytes.back() != '\n') pile.add(kNewline, path);

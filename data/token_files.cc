@@ -168,7 +168,8 @@ TokenLayout parse_megatron_index(ConstBytes index, uint64_t bin_bytes, const std
   throw DataError(fmt::format("{}: it was cut short; get it again", e.what()));
 }
 
-void write_token_file(const fs::path& path, const Tokens& tokens, int64_t vocab_size) {
+void write_token_file(const fs::path& path, const Tokens& tokens, int64_t vocab_size,
+                      const std::function<void(size_t done_tokens)>& listener) {
   if (tokens.size() > INT32_MAX) {
     throw DataError(fmt::format("'{}' would hold {} tokens, and a file of llm.c holds {} at most: prepare the text in parts", path.string(),
                                 with_thousands(static_cast<int64_t>(tokens.size())), with_thousands(INT32_MAX)));
@@ -191,6 +192,7 @@ void write_token_file(const fs::path& path, const Tokens& tokens, int64_t vocab_
       if (kind.width == 4) store_le(&bytes[4 * i], static_cast<uint32_t>(some[i]));
     }
     file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+    if (listener) listener(at + some.size());
   }
   if (!file.flush()) throw DataError(fmt::format("'{}' cannot be written: {}", path.string(), std::strerror(errno)));
 }

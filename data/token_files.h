@@ -8,6 +8,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ TokenLayout parse_megatron_index(ConstBytes index, uint64_t bin_bytes, const std
 
 // Writes an llm.c file, of uint16 where vocab_size allows. DataError when it cannot be written, or when there are more than its 2^31 - 1
 // tokens.
-void write_token_file(const std::filesystem::path& path, const Tokens& tokens, int64_t vocab_size);
+// `listener` is told now and then how many tokens are written.
+void write_token_file(const std::filesystem::path& path, const Tokens& tokens, int64_t vocab_size,
+                      const std::function<void(size_t done_tokens)>& listener = {});
 
 }  // namespace thinwire::data

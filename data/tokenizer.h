@@ -1,6 +1,7 @@
 // Text to token ids and back. A tokenizer is immutable: share it between threads freely.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,7 +23,9 @@ class Tokenizer {
   virtual std::string description() const = 0;  // for the log: what it is, from where
   virtual int64_t vocab_size() const = 0;
   // Every token is in [0, vocab_size()). No begin-of-text token is put in front. DataError where a text cannot be expressed in tokens.
-  virtual std::vector<int32_t> encode(std::string_view text) const = 0;
+  // `listener` is told now and then how many bytes of the text are done.
+  using Listener = std::function<void(size_t done_bytes)>;
+  std::vector<int32_t> encode(std::string_view text, const Listener& listener = {}) const { return encode_text(text, listener); }
   // What a token stands for within a text; nothing for tokens that mark something, such as its end. check: it is in [0, vocab_size()).
   virtual std::string_view bytes_of(int32_t token) const = 0;
   virtual std::string decode(std::span<const int32_t> tokens) const;  // bytes_of() each, in a row
@@ -30,6 +33,9 @@ class Tokenizer {
   virtual std::optional<int32_t> begin_of_text() const { return std::nullopt; }
   virtual std::optional<int32_t> end_of_text() const { return std::nullopt; }
   virtual std::vector<TokenizerFile> files() const = 0;
+
+ private:
+  virtual std::vector<int32_t> encode_text(std::string_view text, const Listener& listener) const = 0;
 };
 
 // "byte": token = byte, vocabulary 256; any bytes round-trip, UTF-8 or not.

@@ -1,15 +1,37 @@
 #include "estimate/disk.h"
 
+#include <algorithm>
+
+#include "checkpoint/chain.h"
+#include "checkpoint/footprint.h"
+
 namespace thinwire::estimate {
 
 namespace {
 
 constexpr double kFloat = 4;
+constexpr int64_t kChain =
+    1 + static_cast<int64_t>(checkpoint::kMostBases);  // checkpoints of mode extreme, the first of which stands alone
 
 // Of fp32 tensors whose values are kept in so many bits, with a float for each block of 256 (near/blocks.h).
 double near_share(double bits) { return bits / 32 + 1.0 / 256; }
 
 double moment_bits(const checkpoint::CheckpointOptions& options) { return options.moments == "4" ? 4 : 8; }
+
+// Of what tensors take in memory, as fp32.
+struct Shares {
+  double weights, anchors, moments, residuals;
+};
+
+// What mode extreme made of the demo's model, a checkpoint every 50 steps (docs/benchmarks.md, bench extreme): a first checkpoint has exact
+// weights, and moments that no weights lead; those behind it are 22 times smaller than the state, or 75 to 84, names and all.
+constexpr double kFirstMoments = 0.018, kNameBytes = 830;  // the latter of each tensor: headers, table, its place in the manifest
+struct OfLink {
+  double weights, moments;
+};
+constexpr OfLink kMild{0.101, 0.013}, kAggressive{0.023, 0.0024};
+
+bool is_extreme(const Subject& s) { return s.checkpoint.mode == "extreme"; }
 
 struct State {  // bytes
   double weights, moments, of_each_rank, of_all;
@@ -26,22 +48,74 @@ State state_of(const Subject& s) {
           alone || !local};
 }
 
+// Of a checkpoint that stands alone.
+Shares alone_shares(const Subject& s) {
+  const std::string& mode = s.checkpoint.mode;
+  if (mode == "raw") return {1, 1, 1, 1};
+  if (mode == "near_exact") return {kExactShare, kExactShare, near_share(moment_bits(s.checkpoint)), near_share(8)};
+  if (mode == "extreme") return {kExactShare, kExactShare, kFirstMoments, near_share(4)};
+  return {kExactShare, kExactShare, kExactShare, kExactShare};
+}
+
+// Of one of mode extreme that has a base. What is alike on all ranks are anchors, which are coded as weights are, or estimates, exactly.
+// Moments in another file than their weights are led by none.
+Shares link_shares(const Subject& s, const State& state) {
+  const OfLink& link = s.checkpoint.pruning == "aggressive" ? kAggressive : kMild;
+  const bool led = state.weights_agree == state.moments_agree;
+  return {link.weights, s.exchanges_drifts() ? link.weights : kExactShare, led ? link.moments : kFirstMoments, near_share(4)};
+}
+
+double file_bytes(const Subject& s, const State& state, const Shares& shares) {
+  const double ranks = s.ranks;
+  const double copies_of_weights = state.weights_agree ? 1 : ranks, copies_of_moments = state.moments_agree ? 1 : ranks;
+  return shares.weights * copies_of_weights * state.weights + shares.anchors * state.of_all +
+         shares.moments * copies_of_moments * state.moments + shares.residuals * ranks * state.of_each_rank;
+}
+
+// Codings of rank 0 in memory, all at once; where moments and residuals are levels first, these too.
+double written_by_first(const Subject& s, const State& state, const Shares& shares) {
+  const double levels = checkpoint::kLevelBytes / kFloat;
+  const bool is_near = s.checkpoint.mode == "near_exact";
+  return shares.weights * state.weights + shares.anchors * state.of_all + (shares.moments + (is_near ? levels : 0)) * state.moments +
+         (shares.residuals + (is_near || is_extreme(s) ? levels : 0)) * state.of_each_rank;
+}
+
+int64_t saves_of(const Subject& s) { return s.checkpoint.every == 0 ? 1 : (s.steps + s.checkpoint.every - 1) / s.checkpoint.every; }
+
+// One thread's buffers are within what kExactShare leaves: coding without loss makes a little less.
+double coders_bytes(const Subject& s) {
+  uint64_t largest = 0;
+  for (const auto& slot : s.table.slots()) largest = std::max<uint64_t>(largest, slot.elems());
+  const auto bases = static_cast<size_t>(std::min(saves_of(s), kChain) - 1);
+  const auto threads = static_cast<double>(s.checkpoint.threads - (is_extreme(s) ? 0 : 1));
+  return threads * checkpoint::thread_bytes(s.checkpoint, largest, bases);
+}
+
+// The newest stay, and whatever the oldest of them needs: of one that closes a chain all of it.
+double kept_of_chains(const Subject& s, const Disk& disk) {
+  const int64_t saves = saves_of(s), all = s.checkpoint.keep == 0 ? saves : std::min(saves, s.checkpoint.keep + kChain);
+  const int64_t first = (all + kChain - 1) / kChain;
+  return static_cast<double>(first) * disk.checkpoint_bytes + static_cast<double>(all - first) * disk.link_bytes;
+}
+
 }  // namespace
 
 Disk disk_of(const Subject& s) {
   const State state = state_of(s);
-  const double ranks = s.ranks;
+  const Shares alone = alone_shares(s);
   Disk disk;
   disk.state_of_rank_bytes = state.weights + state.moments + state.of_each_rank + state.of_all;
-  const double copies_of_weights = state.weights_agree ? 1 : ranks, copies_of_moments = state.moments_agree ? 1 : ranks;
-  disk.state_bytes = copies_of_weights * state.weights + copies_of_moments * state.moments + ranks * state.of_each_rank + state.of_all;
-  const bool is_raw = s.checkpoint.mode == "raw", is_near = s.checkpoint.mode == "near_exact";
-  const double exact = is_raw ? 1 : kExactShare;
-  const double of_moments = is_near ? near_share(moment_bits(s.checkpoint)) : exact, of_residuals = is_near ? near_share(8) : exact;
-  disk.checkpoint_bytes = exact * (copies_of_weights * state.weights + state.of_all) + of_moments * copies_of_moments * state.moments +
-                          of_residuals * ranks * state.of_each_rank;
-  if (!is_raw)
-    disk.written_by_first_bytes = exact * (state.weights + state.of_all) + of_moments * state.moments + of_residuals * state.of_each_rank;
+  disk.state_bytes = file_bytes(s, state, {1, 1, 1, 1});
+  disk.checkpoint_bytes = file_bytes(s, state, alone);
+  if (s.checkpoint.mode != "raw") disk.written_by_first_bytes = written_by_first(s, state, alone);
+  disk.coders_bytes = coders_bytes(s);
+  if (is_extreme(s)) {
+    const double names = kNameBytes * static_cast<double>(s.table.slots().size()) * static_cast<double>(1 + s.optimizer_floats);
+    disk.checkpoint_bytes += names;
+    disk.link_bytes = file_bytes(s, state, link_shares(s, state)) + names;
+    disk.kept_bytes = kept_of_chains(s, disk);
+    return disk;
+  }
   const double keep = s.checkpoint.keep == 0 && s.checkpoint.every > 0 ? static_cast<double>(s.steps / s.checkpoint.every)
                                                                        : static_cast<double>(s.checkpoint.keep);
   disk.kept_bytes = (keep + 1) * disk.checkpoint_bytes;

@@ -67,6 +67,7 @@ Memory memory_of(const Subject& s) {
   memory.snapshot_bytes = saves_beside_training(s) ? disk.state_of_rank_bytes : 0;
   memory.parts.push_back({"checkpoint snapshot", memory.snapshot_bytes, "checkpoint.async: false"});
   memory.parts.push_back({"checkpoint, coded", disk.written_by_first_bytes, "checkpoint.mode"});
+  memory.parts.push_back({"checkpoint, its coders", disk.coders_bytes, "checkpoint.threads"});
   if (s.data.is_mapped)
     memory.mapped_bytes = s.data.kept_bytes;
   else

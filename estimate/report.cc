@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "checkpoint/chain.h"
 #include "config/values.h"
 
 namespace thinwire::estimate {
@@ -54,6 +55,17 @@ void add_wire(const Subject& s, const Wire& wire, std::string& text) {
   if (!wire.assumption.empty()) text += "  " + wire.assumption + "\n";
 }
 
+void add_disk(const Subject& s, const Disk& disk, std::string& text) {
+  const bool is_chain = disk.link_bytes > 0;
+  text += fmt::format("\n{:<34}{:>10}   {} of state; {} with those that stay (checkpoint.keep)\n",
+                      is_chain ? "the first checkpoint of a chain" : "a checkpoint on disk", human_bytes(disk.checkpoint_bytes),
+                      human_bytes(disk.state_bytes), is_chain ? "at most " + human_bytes(disk.kept_bytes) : human_bytes(disk.kept_bytes));
+  if (is_chain)
+    text += fmt::format("{:<34}{:>10}   about: the demo's with {} pruning are {} times smaller than the state (docs/benchmarks.md)\n",
+                        fmt::format("each of the {} behind it", checkpoint::kMostBases), human_bytes(disk.link_bytes), s.checkpoint.pruning,
+                        s.checkpoint.pruning == "mild" ? "22" : "75 to 84");
+}
+
 void add_times(const Subject& s, const Estimate& e, std::string& text) {
   text += fmt::format("\n{:<34}{:>10}{:>16}{:>10}   compute {} ({}), codecs {} a round\n", "time of a step", "as set", "fp32 each step",
                       "faster", human_seconds(step_time(s, e.wire, e.speed, {}).compute_s), e.speed_source, human_seconds(e.speed.codec_s));
@@ -82,8 +94,7 @@ std::string to_text(const Subject& s, const Estimate& e) {
                                  s.ranks, s.ranks == 1 ? "" : "s", std::min(s.ranks, s.ranks_per_host));
   add_memory(s, e.memory, text);
   add_wire(s, e.wire, text);
-  text += fmt::format("\n{:<34}{:>10}   {} of state; {} with those that stay (checkpoint.keep)\n", "a checkpoint on disk",
-                      human_bytes(e.disk.checkpoint_bytes), human_bytes(e.disk.state_bytes), human_bytes(e.disk.kept_bytes));
+  add_disk(s, e.disk, text);
   if (s.ranks > 1) add_times(s, e, text);
   return text;
 }
@@ -115,6 +126,7 @@ nlohmann::ordered_json to_json(const Subject& s, const Estimate& e) {
                   {"ratio_total", e.wire.ratio_total},
                   {"assumption", e.wire.assumption}};
   json["checkpoint"] = {{"bytes", e.disk.checkpoint_bytes}, {"state_bytes", e.disk.state_bytes}, {"kept_bytes", e.disk.kept_bytes}};
+  if (e.disk.link_bytes > 0) json["checkpoint"]["link_bytes"] = e.disk.link_bytes;
   json["speed"] = {
       {"pass_s", e.speed.pass_s}, {"optimizer_s", e.speed.optimizer_s}, {"codec_s", e.speed.codec_s}, {"source", e.speed_source}};
   auto& links = json["links"] = nlohmann::ordered_json::array();

@@ -6,6 +6,7 @@ void describe(config::Section& s, OuterOptions& o) {
   s.choice("name", o.name, {"sgd", "nesterov"}, "outer optimiser of local_steps; nesterov is DiLoCo's");
   s.real("lr", o.lr, {1e-6, 100}, "outer learning rate");
   s.real("momentum", o.momentum, {0, 1}, "of nesterov");
+  s.only({"momentum"}, {"name", {"nesterov"}});
 }
 
 void describe(config::Section& s, ExchangeOptions& o) {
@@ -29,6 +30,7 @@ void describe(config::Section& s, ExchangeOptions& o) {
   s.choice("hierarchy", o.hierarchy, {"flat", "node"},
            "node: ranks of one host add up uncompressed, and only one of them talks to other hosts");
   s.boolean("overlap", o.overlap, "exchange while backward still runs");
+  s.only({"every", "outer", "delay", "fragments"}, {"schedule", {"local_steps"}});
 }
 
 void describe(config::Section& s, FeedbackOptions& o) {
@@ -43,6 +45,10 @@ void describe(config::Section& s, FeedbackOptions& o) {
     if (o.state == "fp32" || o.name == "ef14") return std::nullopt;
     return "int8 residuals are built for ef14 only, not for " + o.name;
   });
+  s.only({"decay"}, {"name", {"ef14"}});
+  s.only({"beta"}, {"name", {"ef21_sgdm"}});
+  s.only({"eta"}, {"name", {"econtrol"}});
+  s.only({"start"}, {"name", {"ef21", "ef21_sgdm", "econtrol"}});
 }
 
 void describe(config::Section& s, Rule& r) {
@@ -54,7 +60,7 @@ void describe(config::Section& s, Rule& r) {
 }
 
 void describe(config::Section& s, CompressOptions& o) {
-  describe(s, o.choice);
+  describe(s, o.choice, [&o] { return o.plan.method != "off" && o.plan.candidates == "mixed"; });
   s.choice(
       "combine", o.combine, {"auto", "reencode"},
       "how payloads of several ranks add up; auto: as the codec does best; reencode: sparse payloads too are merged and thinned out by "

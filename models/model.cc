@@ -33,13 +33,16 @@ void describe_llama(config::Section& s, ModelOptions& o) {
   s.integer_or_auto("ffn", o.ffn, {1, 1 << 20}, "llama: width of the feed-forward layer; auto: 8/3 d_model rounded up to a multiple of 32");
   s.integer_or_auto("vocab", o.vocab, {1, 1 << 24},
                     "llama: rows of the embedding; auto: as many as the tokenizer has tokens; more of them are never asked for");
-  s.text("init", o.init,
-         "llama: a run directory, a checkpoint step-N or a folder in Hugging Face's layout whose weights training starts from; empty: drawn "
-         "from run.seed");
+  s.text(
+      "init", o.init,
+      "llama: a run directory, a checkpoint step-N or a folder in Hugging Face's layout whose weights training starts from; empty: drawn "
+      "from run.seed");
   s.integer("context", o.context, {1, 1 << 20}, "llama: tokens per sequence");
   s.boolean("tie_embeddings", o.tie_embeddings, "llama: use the embedding as the output projection");
   s.real("rope_theta", o.rope_theta, {1, 1e12}, "llama: base of the rotary position embedding");
   s.real("init_std", o.init_std, {0, 10}, "llama: standard deviation of initial weights");
+  s.only({"d_model", "layers", "heads", "kv_heads", "ffn", "vocab", "context", "tie_embeddings", "rope_theta", "init_std"},
+         {"type", {"llama"}});
   s.rule("heads", [&o]() -> std::optional<std::string> {
     if (o.d_model % (2 * o.heads) == 0) return std::nullopt;
     return "d_model " + std::to_string(o.d_model) + " does not split into " + std::to_string(o.heads) +
@@ -56,6 +59,7 @@ void describe_resnet(config::Section& s, ModelOptions& o) {
   s.integer("stages", o.stages, {1, 5}, "resnet: number of stages");
   s.integer("blocks", o.blocks, {1, 1024}, "resnet: blocks of two 3 x 3 convolutions per stage");
   s.integer("groups", o.groups, {1, 4096}, "resnet: groups of channels that are normalised together");
+  s.only({"width", "stages", "blocks", "groups"}, {"type", {"resnet"}});
   s.rule("groups", [&o]() -> std::optional<std::string> {
     if (o.width % o.groups == 0) return std::nullopt;
     return "width " + std::to_string(o.width) + " is not a multiple of groups " + std::to_string(o.groups);

@@ -39,6 +39,7 @@ void describe(config::Section& s, CommOptions& o) {
   s.seconds("start_timeout", o.start_timeout_s, {0.1, 86400}, "the same before, and until all ranks have met");
   s.integer("lanes", o.lanes, {1, 16}, "threads and channels for bulk: so many buckets are encoded or on the wire at once");
   s.section("grpc", o.grpc, "ranks without MPI");
+  s.only({"grpc"}, {"transport", {"auto", "nccl", "grpc"}});
 }
 }  // namespace thinwire::comm
 
@@ -76,6 +77,9 @@ void describe(config::Section& s, OptimOptions& o) {
   s.amount("warmup", o.warmup, "linear from 0");
   s.choice("schedule", o.schedule, {"cosine", "constant"}, "after warm-up");
   s.fraction("final_lr", o.final_lr, {0, 1}, "of lr, where cosine ends");
+  s.only({"betas", "eps"}, {"name", {"adamw"}});
+  s.only({"momentum", "nesterov"}, {"name", {"sgd"}});
+  s.only({"final_lr"}, {"schedule", {"cosine"}});
 }
 
 void describe(config::Section& s, ParallelOptions& o) {

@@ -2,18 +2,15 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
 #include "app/build_info.h"
 #include "app/doctor/checks.h"
+#include "app/doctor/cuda.h"
 #include "app/verbs.h"
-#include "base/cuda/module.h"
 #include "base/text.h"
 #include "comm/libraries.h"
-#include "comm/nccl/nccl.h"
 #include "data/footprint.h"
-#include "models/cuda.h"
 #include "models/library.h"
 
 namespace thinwire::app::doctor {
@@ -39,35 +36,6 @@ Finding check_program(const std::string& name, const std::string& for_what, cons
   return note(kSection, name, "not found; " + for_what + " needs it", "sudo apt-get install " + package);
 }
 
-std::string first_line_of(const fs::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-void add_cuda(const Patient& patient, Findings& findings) {
-  const bool wants = patient.options.run.device == "cuda" || patient.transport == "nccl";
-  const std::string driver = first_line_of("/proc/driver/nvidia/version"), why = cuda::why_unavailable();
-  const auto absent = [&](const char* name, const std::string& what, const std::string& fix) {
-    findings.push_back(wants ? bad(ExitCode::usage, kSection, name, what, fix) : note(kSection, name, what, fix));
-  };
-  if (!driver.empty()) findings.push_back({kSection, "NVIDIA driver", driver});
-  if (!why.empty()) {
-    absent("CUDA", why,
-           driver.empty() ? "without a GPU nothing; with one: sudo apt-get install nvidia-driver" : "THINWIRE_CUDA=ON ./run build");
-    return;
-  }
-  for (int i = 0; i < cuda::runtime().num_devices(); ++i)
-    findings.push_back({kSection, fmt::format("GPU {}", i), cuda::runtime().describe(i)});
-  if (const auto& lacks = models::why_no_cuda(); !lacks.empty()) absent("LibTorch on the GPU", lacks, "THINWIRE_CUDA=ON ./run build");
-  if (const std::string lacks = comm::why_no_nccl(); !lacks.empty()) {
-    absent("NCCL", lacks, "sudo apt-get install libnccl2, or THINWIRE_CUDA=ON ./run build");
-  } else {
-    findings.push_back({kSection, "NCCL", comm::nccl_library()});
-  }
-}
-
 }  // namespace
 
 Findings check_libraries(const Patient& patient) {
@@ -79,7 +47,8 @@ Findings check_libraries(const Patient& patient) {
   findings.push_back({kSection, "MPI", comm::mpi_library() + ", built with " + kMpiVersion});
   findings.push_back({kSection, "gRPC", comm::grpc_library()});
   findings.push_back({kSection, "transports", "loopback, mpi, grpc, nccl"});
-  add_cuda(patient, findings);
+  const CudaUse use{patient.options.run.device == "cuda", patient.transport == "nccl"};
+  for (Finding& finding : findings_of(examine_cuda(), use)) findings.push_back(std::move(finding));
   findings.push_back(check_program("mpirun", "transport mpi", "openmpi-bin"));
   findings.push_back(check_program("ssh", "launch --hostfile, or mpirun on several hosts,", "openssh-client"));
   return findings;

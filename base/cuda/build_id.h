@@ -4,6 +4,6 @@
 
 namespace thinwire::cuda {
 
-inline constexpr char kBuildId[] = "thinwire-cuda-3";
+inline constexpr char kBuildId[] = "thinwire-cuda-4";
 
 }  // namespace thinwire::cuda

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/cuda/build_id.h"
+#include "base/text.h"
 
 namespace thinwire::cuda {
 
@@ -12,7 +13,14 @@ namespace {
 struct Module {
   void* handle = nullptr;
   Runtime* runtime = nullptr;
+  Lack lacks = Lack::nothing;
   std::string why_unavailable;
+
+  Module& without(Lack what, std::string why) {
+    lacks = what;
+    why_unavailable = std::move(why);
+    return *this;
+  }
 };
 
 using Part = const void* (*)();
@@ -23,22 +31,16 @@ Module load() {
   Module module;
   const auto path = module_path("libthinwire_cuda.so");
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
-    module.why_unavailable = "this Thinwire was built without CUDA: there is no " + path.string();
-    return module;
-  }
+  if (!std::filesystem::exists(path, error))
+    return module.without(Lack::module, "this Thinwire was built without CUDA: there is no " + path.string());
   module.handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (module.handle == nullptr) {
-    module.why_unavailable = std::string("the CUDA module cannot be loaded: ") + dlerror();
-    return module;
-  }
+  if (module.handle == nullptr) return module.without(Lack::library, std::string("the CUDA module cannot be loaded: ") + dlerror());
   const Part build = find_part(module.handle, "build"), runtime = find_part(module.handle, "runtime");
   if (build == nullptr || runtime == nullptr || std::string(static_cast<const char*>(build())) != kBuildId) {
-    module.why_unavailable = path.string() + " belongs to another build of Thinwire; build both anew";
-    return module;
+    return module.without(Lack::build, path.string() + " belongs to another build of Thinwire; build both anew");
   }
   module.runtime = static_cast<Runtime*>(const_cast<void*>(runtime()));
-  if (module.runtime->num_devices() == 0) module.why_unavailable = "no CUDA device is seen (is the NVIDIA driver installed?)";
+  if (module.runtime->num_devices() == 0) module.without(Lack::device, "no CUDA device is seen (is the NVIDIA driver installed?)");
   return module;
 }
 
@@ -56,6 +58,9 @@ std::filesystem::path module_path(const std::string& name) {
   return !std::filesystem::exists(folder / name, error) && std::filesystem::exists(installed, error) ? installed : folder / name;
 }
 
+std::string Runtime::describe(int device) { return name(device) + ", " + human_bytes(static_cast<double>(memory_bytes(device))); }
+
+Lack what_lacks() { return module().lacks; }
 std::string why_unavailable() { return module().why_unavailable; }
 
 Runtime& runtime() {

@@ -16,7 +16,11 @@ namespace thinwire::cuda {
 // `cmake --install` puts them. A path that does not exist when there is none.
 std::filesystem::path module_path(const std::string& name);
 
+// What stands between this process and a GPU: the module's file, a library that it needs, a module of this build, or a device.
+enum class Lack { nothing, module, library, build, device };
+
 // Loads libthinwire_cuda.so, once per process. Thread-safe.
+Lack what_lacks();
 // Empty when it is loaded and sees a device; else why not, for people: "no NVIDIA driver", "the module was not built: ...".
 std::string why_unavailable();
 inline bool is_available() { return why_unavailable().empty(); }

@@ -14,6 +14,12 @@ void require(cudaError_t status, const char* call) {
   throw DeviceError(call, cudaGetErrorString(status), status == cudaErrorMemoryAllocation);
 }
 
+cudaDeviceProp properties_of(int device) {
+  cudaDeviceProp properties;
+  require(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return properties;
+}
+
 cudaStream_t of(Stream stream) { return static_cast<cudaStream_t>(stream); }
 cudaEvent_t event_of(Event event) { return static_cast<cudaEvent_t>(event); }
 
@@ -23,13 +29,11 @@ class RealRuntime final : public Runtime {
     int count = 0;
     return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
   }
-  std::string describe(int device) override {
-    cudaDeviceProp properties;
-    require(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-    const auto tenths = static_cast<unsigned long long>(properties.totalGlobalMem) * 10 >> 30;
-    return std::string(properties.name) + ", sm_" + std::to_string(properties.major) + std::to_string(properties.minor) + ", " +
-           std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GiB";
+  std::string name(int device) override {
+    const cudaDeviceProp properties = properties_of(device);
+    return std::string(properties.name) + ", sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
   }
+  uint64_t memory_bytes(int device) override { return properties_of(device).totalGlobalMem; }
   void use(int device) override { require(cudaSetDevice(device), "cudaSetDevice"); }
 
   void* allocate(size_t num_bytes) override {

@@ -23,9 +23,11 @@ struct DeviceError : Error {
 class Runtime {
  public:
   virtual ~Runtime() = default;
-  virtual int num_devices() = 0;                 // 0 also where no driver is installed
-  virtual std::string describe(int device) = 0;  // "NVIDIA H100 80GB HBM3, sm_90, 79.1 GiB"
-  virtual void use(int device) = 0;              // on this thread, for all calls that follow
+  virtual int num_devices() = 0;             // 0 also where no driver is installed
+  virtual std::string name(int device) = 0;  // "NVIDIA H100 80GB HBM3, sm_90"
+  virtual uint64_t memory_bytes(int device) = 0;
+  std::string describe(int device);  // both, for people; the program's, not the module's
+  virtual void use(int device) = 0;  // on this thread, for all calls that follow
 
   virtual void* allocate(size_t num_bytes) = 0;
   virtual void* allocate_host(size_t num_bytes) = 0;  // pinned: copies to and from it run beside the device's work

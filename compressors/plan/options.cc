@@ -16,6 +16,9 @@ void describe(config::Section& s, PlanOptions& o) {
   s.choice("candidates", o.candidates, {"family", "mixed"}, "strengths of the configured codec, or of all codecs that have one");
   s.fraction("critical_change", o.critical_change, {0, 1}, "accordion: the change of a layer's norm that makes it critical");
   s.integer("sample_elems", o.sample_elems, {0, int64_t{1} << 40}, "elements of a layer that are measured; 0: all");
+  s.only({"every", "samples", "reference", "alpha", "metric", "objective", "candidates", "critical_change", "sample_elems"},
+         {"method", {"lgreco"}});
+  s.only({"critical_change"}, {"reference", {"accordion"}});
   s.rule("samples", [&o]() -> std::optional<std::string> {
     if (o.samples <= o.every) return std::nullopt;
     return "samples must be at most every: a plan is made from exchanges since the last one";

@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t kMostPieceBytes = size_t{1} << 30;
 constexpr size_t kMostRemembered = 1 << 18, kMostRememberedBytes = 64;  // pieces, and bytes of one
+constexpr size_t kToldBytes = 1 << 16;                                  // from one word to the listener to the next
 constexpr std::array kEndNames = {"<|endoftext|>", "<|end_of_text|>", "</s>"};
 
 struct TextHash {
@@ -56,9 +57,24 @@ class BpeTokenizer final : public Tokenizer {
   std::optional<int32_t> end_of_text() const override { return end_; }
   std::vector<TokenizerFile> files() const override { return files_; }
 
-  std::vector<int32_t> encode(std::string_view text) const override {
-    std::vector<int32_t> tokens;
+ private:
+  // A text on its way.
+  struct Work {
     Memory memory;
+    std::vector<int32_t> tokens;
+    const Listener& listener;
+    size_t done = 0, told = 0;  // bytes of the text
+
+    void add(std::span<const int32_t> more, size_t num_bytes) {
+      tokens.insert(tokens.end(), more.begin(), more.end());
+      done += num_bytes;
+      if (!listener || done - told < kToldBytes) return;
+      listener(told = done);
+    }
+  };
+
+  std::vector<int32_t> encode_text(std::string_view text, const Listener& listener) const override {
+    Work work{.memory = {}, .tokens = {}, .listener = listener};
     size_t done = 0;
     for (size_t at = 0; at < text.size();) {
       const BpeSpec::Added* added = begins_added_[static_cast<uint8_t>(text[at])] ? added_at(text.substr(at)) : nullptr;
@@ -66,15 +82,14 @@ class BpeTokenizer final : public Tokenizer {
         ++at;
         continue;
       }
-      encode_step(text.substr(done, at - done), 0, memory, tokens);
-      tokens.push_back(added->id);
+      encode_step(text.substr(done, at - done), 0, work);
+      work.add(std::span(&added->id, 1), added->content.size());
       done = at += added->content.size();
     }
-    encode_step(text.substr(done), 0, memory, tokens);
-    return tokens;
+    encode_step(text.substr(done), 0, work);
+    return std::move(work.tokens);
   }
 
- private:
   // What each token stands for, and which token a byte is.
   void set_texts() {
     texts_.resize(spec_.vocab.size());
@@ -119,27 +134,24 @@ class BpeTokenizer final : public Tokenizer {
     return nullptr;
   }
 
-  void encode_step(std::string_view piece, size_t step, Memory& memory, std::vector<int32_t>& tokens) const {
+  void encode_step(std::string_view piece, size_t step, Work& work) const {
     if (piece.empty()) return;
-    if (step == spec_.steps.size()) return encode_piece(piece, memory, tokens);
+    if (step == spec_.steps.size()) return encode_piece(piece, work);
     std::string prefixed;
     if (spec_.steps[step].prefix_space && piece.front() != ' ') {
       prefixed.push_back(' ');
       prefixed += piece;
       piece = prefixed;
     }
-    if (!splitters_[step]) return encode_step(piece, step + 1, memory, tokens);
-    splitters_[step]->split(piece, [&](std::string_view part) { encode_step(part, step + 1, memory, tokens); });
+    if (!splitters_[step]) return encode_step(piece, step + 1, work);
+    splitters_[step]->split(piece, [&](std::string_view part) { encode_step(part, step + 1, work); });
   }
 
-  void encode_piece(std::string_view piece, Memory& memory, std::vector<int32_t>& tokens) const {
-    if (const auto known = memory.find(piece); known != memory.end()) {
-      tokens.insert(tokens.end(), known->second.begin(), known->second.end());
-      return;
-    }
+  void encode_piece(std::string_view piece, Work& work) const {
+    if (const auto known = work.memory.find(piece); known != work.memory.end()) return work.add(known->second, piece.size());
     std::vector<int32_t> merged = merge(piece);
-    tokens.insert(tokens.end(), merged.begin(), merged.end());
-    if (piece.size() <= kMostRememberedBytes && memory.size() < kMostRemembered) memory.emplace(piece, std::move(merged));
+    work.add(merged, piece.size());
+    if (piece.size() <= kMostRememberedBytes && work.memory.size() < kMostRemembered) work.memory.emplace(piece, std::move(merged));
   }
 
   std::vector<int32_t> merge(std::string_view piece) const {

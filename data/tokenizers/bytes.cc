@@ -21,13 +21,6 @@ class ByteTokenizer final : public Tokenizer {
   std::string description() const override { return "bytes"; }
   int64_t vocab_size() const override { return 256; }
 
-  std::vector<int32_t> encode(std::string_view text) const override {
-    std::vector<int32_t> tokens;
-    tokens.reserve(text.size());
-    for (const char c : text) tokens.push_back(static_cast<uint8_t>(c));
-    return tokens;
-  }
-
   std::string_view bytes_of(int32_t token) const override {
     check(token >= 0 && token < 256, "a byte token is below 256");
     return std::string_view(bytes_).substr(static_cast<size_t>(token), 1);
@@ -52,6 +45,13 @@ class ByteTokenizer final : public Tokenizer {
   }
 
  private:
+  std::vector<int32_t> encode_text(std::string_view text, const Listener&) const override {
+    std::vector<int32_t> tokens;
+    tokens.reserve(text.size());
+    for (const char c : text) tokens.push_back(static_cast<uint8_t>(c));
+    return tokens;
+  }
+
   std::string bytes_ = all_bytes();
 };
 

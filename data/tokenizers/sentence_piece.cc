@@ -57,24 +57,6 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
   int64_t vocab_size() const override { return std::ssize(texts_); }
 
-  // A long text is encoded in parts that end with a line, each as if it were a text of its own.
-  std::vector<int32_t> encode(std::string_view text) const override {
-    std::vector<int32_t> tokens;
-    while (!text.empty()) {
-      size_t end = text.size();
-      if (end > kMostAtOnce) {
-        const size_t line = text.rfind('\n', kMostAtOnce - 1);
-        end = line == std::string_view::npos ? kMostAtOnce : line + 1;
-      }
-      std::vector<int> ids;
-      const auto status = library_.Encode({text.data(), end}, &ids);
-      if (!status.ok()) throw DataError(fmt::format("'{}' cannot encode a text: {}", source_, status.ToString()));
-      tokens.insert(tokens.end(), ids.begin(), ids.end());
-      text.remove_prefix(end);
-    }
-    return tokens;
-  }
-
   std::string_view bytes_of(int32_t token) const override {
     check(token >= 0 && token < vocab_size(), "a token is in its vocabulary");
     return texts_[static_cast<size_t>(token)];
@@ -90,6 +72,25 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<TokenizerFile> files() const override { return files_; }
 
  private:
+  // A long text is encoded in parts that end with a line, each as if it were a text of its own.
+  std::vector<int32_t> encode_text(std::string_view text, const Listener& listener) const override {
+    std::vector<int32_t> tokens;
+    for (size_t done = 0; !text.empty();) {
+      size_t end = text.size();
+      if (end > kMostAtOnce) {
+        const size_t line = text.rfind('\n', kMostAtOnce - 1);
+        end = line == std::string_view::npos ? kMostAtOnce : line + 1;
+      }
+      std::vector<int> ids;
+      const auto status = library_.Encode({text.data(), end}, &ids);
+      if (!status.ok()) throw DataError(fmt::format("'{}' cannot encode a text: {}", source_, status.ToString()));
+      tokens.insert(tokens.end(), ids.begin(), ids.end());
+      text.remove_prefix(end);
+      if (listener) listener(done += end);
+    }
+    return tokens;
+  }
+
   std::optional<int32_t> known(int id) const { return id >= 0 && id < vocab_size() ? std::optional<int32_t>(id) : std::nullopt; }
 
   std::vector<TokenizerFile> files_;

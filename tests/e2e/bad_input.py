@@ -56,6 +56,10 @@ class CommandLine(thinwire.Case):
         self.refuses(["export", "runs/x", "--out", "y", "--dtype", "bf61"], "--dtype", "fp32, bf16", "did you mean 'bf16'?")
         self.refuses(["prepare-data", "--preset", "gcid", "--tokenizer", "byte", "--out", "y"], "--preset", "did you mean 'gcide'?")
 
+    def test_options_that_exclude_each_other_are_refused(self):
+        self.refuses(["eval", "runs/x", "--text", "words.txt", "--split", "test"], "--split is of the run's own data", "--text", "leave one of them out")
+        self.refuses(["ckpt", "convert", "runs/x", "--to", "y", "--mode", "raw", "--moments", "4"], "--moments goes with --mode near_exact: with raw it has no effect")
+
     def test_values_may_look_like_options(self):
         self.assertIn("there is no such file", self.thinwire("generate", "nowhere", "--prompt", "--dash", code=CHECKPOINT).err)
         self.assertIn("there is no such file", self.thinwire("generate", "nowhere", "--prompt=-1", code=CHECKPOINT).err)
@@ -89,10 +93,10 @@ class Configuration(thinwire.Case):
 
     def test_an_unknown_key_is_shown_with_its_place_and_the_nearest_name(self):
         self.config_error("compress:\n  topk: {denisty: 5%}\n",
-                          "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'density'?)")
+                          "bad.yaml:2:10: unknown key 'compress.topk.denisty' (did you mean 'compress.topk.density'?)")
 
     def test_a_key_in_the_wrong_section_says_where_it_belongs(self):
-        self.config_error("lr: 0.1\n", "bad.yaml:1:1:", "'lr' belongs under 'optim'")
+        self.config_error("lr: 0.1\n", "bad.yaml:1:1:", "unknown key 'lr' (did you mean 'optim.lr'")
 
     def test_a_duplicate_key_names_both_lines(self):
         self.config_error("run:\n  steps: 3\n  steps: 4\n", "bad.yaml:3:3: duplicate key 'run.steps'", "line 2", "line 3")
@@ -111,6 +115,15 @@ class Configuration(thinwire.Case):
         places = [text.find(f"bad.yaml:{line}:") for line in (1, 2, 3, 4)]
         self.assertNotIn(-1, places)
         self.assertEqual(places, sorted(places))
+
+    def test_a_setting_of_an_alternative_that_is_not_chosen_is_warned_of_once(self):
+        settings = ["checkpoint.moments=4", "compress.quantize.bits=2", "run.steps=2", "exchange.schedule=every_step", "parallel.dp=2"]
+        err = self.train(*settings).err
+        self.assertEqual(err.count("'checkpoint.moments' has no effect: checkpoint.mode is exact, and it is for near_exact only"), 1, err)
+        self.assertEqual(err.count("'compress.quantize.bits' has no effect: compress.codec is topk, and it is for quantize only"), 1, err)
+        self.assertNotIn("exchange.every", err, "small.yaml has it for the schedule that --set puts aside")
+        done = self.start(thinwire.program, "launch", "-n", "2", "--", *self.train_words(["checkpoint.moments=4", "run.steps=2"], name="launched")).wait()
+        self.assertEqual(done.text.count("'checkpoint.moments' has no effect"), 1, done.text)
 
     def test_errors_of_files_and_of_set_are_reported_together(self):
         (self.folder / "bad.yaml").write_text("run: {stepz: 3}\n", encoding="ascii")

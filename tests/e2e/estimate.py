@@ -1,6 +1,8 @@
 """Before a run: what is forecast of it, the rehearsal, and models that do not fit."""
 import json
+import pathlib
 import resource
+import shutil
 import tempfile
 import time
 
@@ -11,7 +13,7 @@ from thinwire import Case
 
 USAGE, DATA, CHECKPOINT, COMM, OUT_OF_MEMORY = 2, 3, 4, 5, 8
 HUGE = ["model.d_model=65536", "model.heads=1024"]  # a weight of 65,536 x 65,536 floats takes 17 GB
-HANDFUL = ["bf16_every_step", "sparseloco", "own_text"]  # ./run forecasts takes all of them
+HANDFUL = ["bf16_every_step", "extreme", "sparseloco", "own_text"]  # ./run forecasts takes all of them
 
 
 class Forecasts(Case):
@@ -50,6 +52,15 @@ class Forecasts(Case):
         done = self.thinwire("estimate", "-c", "small.yaml", "--ranks", "8", "--set", "data.global_batch=16", "--step-time", "100ms")
         self.assert_says(done, "weights", "gradients", "optimizer state", "residuals", "anchors", "activations", "program and LibTorch",
                          "10 Mbit/s", "100 Mbit/s", "1 Gbit/s", "10 Gbit/s", "100 Gbit/s", "a checkpoint on disk", "times fewer")
+
+    def test_checkpoints_of_mode_extreme_are_told_as_a_chain(self):
+        words = ["estimate", "-c", "small.yaml", "--step-time", "100ms", "--set", "checkpoint.mode=extreme"]
+        done = self.thinwire(*words)
+        self.assert_says(done, "the first checkpoint of a chain", "each of the 8 behind it", "about: the demo's with mild pruning are 22 times smaller", "its coders")
+        self.assert_says(self.thinwire(*words, "--set", "checkpoint.pruning=aggressive"), "with aggressive pruning are 75 to 84 times smaller")
+        saved = json.loads(self.thinwire(*words, "--json").out)["checkpoint"]
+        self.assertLess(saved["link_bytes"], saved["bytes"])
+        self.assertNotIn("behind it", self.thinwire("estimate", "-c", "small.yaml", "--step-time", "100ms").out)
 
     def test_a_link_of_ones_own_is_taken(self):
         words = ["estimate", "-c", "small.yaml", "--json", "--step-time", "100ms", "--bandwidth", "1Mbit", "--latency", "30ms"]
@@ -169,6 +180,19 @@ class Doctor(Case):
                       ("disks", "/dev/shm"), ("disks", "run.dir"), ("network", "interfaces"), ("network", "host name"), ("network", "listening")):
             self.assertIn(place, found)
         self.assert_says(self.thinwire("doctor"), "libraries", "ok", "well")
+
+    def test_a_program_without_its_cuda_module_is_told_where_that_belongs_and_what_builds_it(self):
+        alone = self.folder / "alone"
+        alone.mkdir()
+        shutil.copy(thinwire.program, alone / "thinwire")
+        done, found = self.found(alone / "thinwire", "doctor")
+        self.assertEqual(done.code, 0, done.text)
+        module = found["libraries", "CUDA module"]
+        self.assertEqual(module["state"], "note")
+        self.assertIn(str(alone / "libthinwire_cuda.so"), module["value"])
+        self.assertIn("THINWIRE_CUDA=ON ./run build, then cmake --install build", module["fix"])
+        if not pathlib.Path("/proc/driver/nvidia").exists():
+            self.assertIn("apt-get install nvidia-driver", found["libraries", "NVIDIA driver"]["fix"])
 
     def test_an_interface_that_is_not_there_is_named_with_those_that_are(self):
         for variable in ("NCCL_SOCKET_IFNAME", "OMPI_MCA_btl_tcp_if_include"):

@@ -22,7 +22,7 @@ class Comparison:
     wire: tuple    # of rank 0 in the run, likewise
     round: tuple   # in its first compressed round
     has_plan: bool
-    checkpoint: tuple
+    checkpoint: tuple  # the last one: of a chain what follows its first
 
     def misses(self):
         """What is off by more than the tolerance. A plan may send less than what is configured, never more."""
@@ -75,10 +75,10 @@ class Trial:
         peak = self.run(config, settings, as_threads, over_grpc)
         run = thinwire.Run(self.folder / "runs" / config.stem)
         sent = [record["wire_bytes_tx"] for record in run.records("train")]
-        wire = estimated["wire"]
+        wire, saved = estimated["wire"], estimated["checkpoint"]
         return Comparison(config.stem, (estimated["memory"]["process_bytes"], peak), (wire["run_bytes"], sum(sent)),
                           (wire["round_bytes"], first_round(sent, wire)), "plan" in wire["assumption"],
-                          (estimated["checkpoint"]["bytes"], size_of(run.checkpoint(run.steps_saved()[-1]))))
+                          (saved.get("link_bytes", saved["bytes"]), size_of(run.checkpoint(run.steps_saved()[-1]))))
 
     def run(self, config, settings, as_threads, over_grpc):
         """The most memory that a process of it had, in bytes."""

@@ -83,6 +83,10 @@ class Verbs(thinwire.Case):
         for mode in ("raw", "exact"):
             done = self.thinwire("ckpt", "convert", kept.checkpoint(last), "--to", f"runs/{mode}", "--mode", mode)
             self.assert_says(done, f"runs/{mode}/checkpoints/step-")
+            size = done.out.split(": ")[1].strip()
+            self.assertRegex(size, r"^[\d.]+[kMG]B$")
+            for verb in ("ls", "inspect"):
+                self.assertIn(f" {size} ", self.thinwire("ckpt", verb, f"runs/{mode}").out, "one size, whichever verb tells it")
             self.assertNotIn("base", self.run_of(mode).manifest(last))
             self.assert_says(self.thinwire("ckpt", "diff", f"runs/{mode}", kept.checkpoint(last)), " 0 differ, 0 are in one only")
             self.train("run.steps=28", "parallel.dp=2", name=mode, options=["--resume", "auto"])
@@ -98,11 +102,31 @@ class Verbs(thinwire.Case):
         self.thinwire("ckpt", "convert", path, "--to", "runs/near", "--mode", "near_exact", "--moments", "4", "--lossy")
         self.assert_says(self.thinwire("ckpt", "diff", path, "runs/near", code=1), "'optim/exp_avg/", "within 1/14")
         self.assertNotIn("'model/", self.thinwire("ckpt", "diff", path, "runs/near", code=1).out)
-        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/near", code=CHECKPOINT), "exists already")
+        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/near", code=USAGE), "exists already")
+        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "", code=USAGE), "--to is empty")
+        for option, other, mode in (("--moments", "4", "near_exact"), ("--pruning", "mild", "extreme")):
+            done = self.thinwire("ckpt", "convert", path, "--to", "runs/other", option, other, code=USAGE)
+            self.assert_says(done, f"{option} goes with --mode {mode}: with exact it has no effect")
         self.assert_says(self.thinwire("ckpt", "convert", "nowhere", "--to", "runs/other", code=CHECKPOINT), "no such directory")
         self.thinwire("ckpt", "convert", path, "--to", "runs/other", "--mode", "odd", code=USAGE)
         self.thinwire("ckpt", "convert", "runs/near", "--to", "runs/back")
         self.assertEqual([restore["how"] for restore in self.run_of("back").manifest(20)["lossy_restores"]], ["near_exact"])
+
+    def test_a_damaged_one_is_passed_over_where_a_run_is_named_and_never_where_it_is_named_itself(self):
+        self.train("run.steps=8", "checkpoint.every=2", "checkpoint.keep=0", "parallel.dp=2")
+        run = self.run_of()
+        damaged = run.checkpoint(8) / "rank-00001.safetensors"
+        content = bytearray(damaged.read_bytes())
+        content[-1] ^= 1
+        damaged.write_bytes(content)
+        done = self.thinwire("ckpt", "convert", run.path, "--to", "runs/raw", "--mode", "raw")
+        self.assert_says(done, "skipping checkpoint step-00000008", "rank-00001.safetensors is damaged", "runs/raw/checkpoints/step-00000006")
+        self.assert_says(self.thinwire("ckpt", "diff", run.path, "runs/raw"), "skipping checkpoint step-00000008", " 0 differ")
+        done = self.thinwire("ckpt", "average", run.path, "--last", "2", "--to", "runs/mean")
+        self.assert_says(done, "skipping checkpoint step-00000008", "runs/mean/checkpoints/step-00000006")
+        done = self.thinwire("ckpt", "convert", run.checkpoint(8), "--to", "runs/other", code=CHECKPOINT)
+        self.assert_says(done, "rank-00001.safetensors is damaged", "the newest beside it that is whole is", "step-00000006: name that one")
+        self.assertFalse((self.folder / "runs" / "other").exists())
 
     def test_average_is_a_checkpoint_to_go_on_from(self):
         self.train("run.steps=20", "checkpoint.every=5", "checkpoint.keep=0", "parallel.dp=2")
@@ -122,8 +146,9 @@ class Verbs(thinwire.Case):
     def test_average_refuses_what_does_not_fit(self):
         self.train("run.steps=4", "checkpoint.every=2")
         path = self.run_of().path
-        self.assert_says(self.thinwire("ckpt", "average", path, "--last", "3", "--to", "runs/mean", code=CHECKPOINT), "there are 2 complete checkpoints", "keep")
-        self.assert_says(self.thinwire("ckpt", "average", path, "--to", "runs/mean", code=CHECKPOINT), "two checkpoints or more")
+        self.assert_says(self.thinwire("ckpt", "average", path, "--last", "3", "--to", "runs/mean", code=CHECKPOINT), "there are 2 whole checkpoints", "keep")
+        self.assert_says(self.thinwire("ckpt", "average", path, "--to", "runs/mean", code=USAGE), "two checkpoints or more")
+        self.assert_says(self.thinwire("ckpt", "average", path, path, "--to", "runs/mean", code=USAGE), "step-00000004 is named twice")
         self.assert_says(self.thinwire("ckpt", "average", path, path, "--last", "2", "--to", "runs/mean", code=USAGE), "one run directory")
         self.train("run.steps=4", "checkpoint.every=1", "exchange.every=2", "checkpoint.keep=0", "parallel.dp=2", name="rounds")
         done = self.thinwire("ckpt", "average", "runs/rounds", "--last", "3", "--to", "runs/mean", code=CHECKPOINT)

@@ -1,7 +1,10 @@
 """Tokens of other kinds than bytes: training, validation in bits per byte, prepare-data, files of llm.c, nanoGPT and Megatron."""
 import json
 import math
+import pathlib
+import signal
 import struct
+import time
 
 import thinwire
 
@@ -71,6 +74,28 @@ class Tokens(thinwire.Case):
 
     def prepare(self, *words, out="tokens", code=0):
         return self.thinwire("prepare-data", "words.txt", "--tokenizer", "tokenizer.json", "--out", out, *words, code=code)
+
+    def stopped_on_its_way(self, *words, after_reading):
+        """What a verb says that stands still for longer than it is patient, once it has read so many bytes."""
+        job = self.start(thinwire.program, *words)
+        counter = pathlib.Path(f"/proc/{job.pid}/io")
+        self.wait_until(lambda: int(counter.read_text().split()[1]) > after_reading, job)
+        job.signal(signal.SIGSTOP)
+        time.sleep(5.5)
+        job.signal(signal.SIGCONT)
+        done = job.wait()
+        self.assertEqual(done.code, 0, done.text)
+        return done
+
+    def test_long_work_says_how_far_it_is(self):
+        (self.folder / "long.txt").write_text(" ".join([self.text] * 40))
+        size = (self.folder / "long.txt").stat().st_size
+        done = self.stopped_on_its_way("prepare-data", "long.txt", "--tokenizer", "tokenizer.json", "--out", "tokens", after_reading=size)
+        self.assertRegex(done.err, r"(?m)^(reading|encoding|writing [a-z.]+): \S+")
+        self.train("run.steps=1", "data.tokenizer=tokenizer.json")
+        done = self.stopped_on_its_way("eval", "runs/run", "--text", "long.txt", "--json", after_reading=size)
+        self.assertRegex(done.err, r"(?m)^(encoding: [\d.]+MB of [\d.]+MB|scoring: [\d,]+ tokens of [\d,]+ tokens) \(\d+ %\), about \d+ s more$")
+        self.assertGreater(json.loads(done.out)["tokens"], 0)
 
     def read(self, name):
         data = (self.folder / "tokens" / name).read_bytes()

@@ -26,7 +26,8 @@ class LateRuntime final : public cuda::Runtime {
   }
 
   int num_devices() override { return 1; }
-  std::string describe(int) override { return "no device"; }
+  std::string name(int) override { return "no device"; }
+  uint64_t memory_bytes(int) override { return 0; }
   void use(int) override {}
 
   void* allocate(size_t num_bytes) override {

@@ -36,7 +36,8 @@ class MockRuntime final : public cuda::Runtime {
   MockRuntime(MockMachine& machine, int rank) : m_(machine), rank_(rank) {}
 
   int num_devices() override { return 1; }
-  std::string describe(int device) override { return "mock " + std::to_string(device); }
+  std::string name(int device) override { return "mock " + std::to_string(device); }
+  uint64_t memory_bytes(int) override { return 80'000'000'000; }
   void use(int) override { enter("cudaSetDevice"); }
   void* allocate(size_t num_bytes) override { return allocate("cudaMalloc", num_bytes, false); }
   void* allocate_host(size_t num_bytes) override { return allocate("cudaMallocHost", num_bytes, true); }

@@ -41,6 +41,19 @@ class Verbs(unittest.TestCase):
         for word in ("'juggle'", "build", "test", "fuzz", "soak", "forecasts", "bench", "tables", "peers", "demo", "links", "netlab", "clean", "help"):
             self.assertIn(word, output)
 
+    def test_a_misspelt_verb_is_told_with_the_nearest_and_the_list(self):
+        for word, meant in (("tests", "test"), ("biuld", "build"), ("forecast", "forecasts"), ("bnech", "bench"), ("netlb", "netlab")):
+            code, output = self.run_verb(word)
+            self.assertEqual(code, 2)
+            self.assertIn(f"[run] unknown verb '{word}' (did you mean '{meant}'?). The verbs are build, test, ", output)
+        self.assertNotIn("did you mean", self.run_verb("juggle")[1])
+        self.assertNotIn("did you mean", self.run_verb("a\\nb%s")[1])
+
+    def test_the_list_of_verbs_is_that_of_help(self):
+        listed = self.run_verb("juggle")[1].split("The verbs are ")[1].split(";")[0].split(", ")
+        described = [line.split()[0] for line in self.run_verb("help")[1].splitlines() if line.startswith("  ") and not line.startswith("   ")]
+        self.assertEqual(listed, list(dict.fromkeys(described)))
+
     def test_a_verb_refuses_arguments_that_it_would_ignore(self):
         for words in (("build", "quickly"), ("clean", "all"), ("test", "a", "b"), ("soak", "1", "2"), ("soak", "long"), ("soak", "0")):
             self.assertEqual(self.run_verb(*words)[0], 2, words)
@@ -189,6 +202,9 @@ class Fuzz(unittest.TestCase):
 
 
 class Report(unittest.TestCase):
+    def test_sizes_are_written_as_by_the_program(self):
+        self.assertEqual(bash('human_kib 1000; echo; human_kib $((6 * 1024 * 1024))\n'), (0, "1.02MB\n6.44GB"))
+
     def test_a_failing_command_shows_the_end_of_its_log_and_where_it_is(self):
         code, output = bash("run_logged setup things a/b.log bash -c 'seq 1 30; exit 3'; echo not reached\n")
         self.assertEqual(code, 1)

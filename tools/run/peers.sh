@@ -24,9 +24,9 @@ install_peers() {
   flock "$lock"
   if ! cat "${peers_lists[@]}" | cmp -s - "$peers_home/.complete"; then
     free_kib=$(df -Pk "$(dirname "$peers_home")" | awk 'NR == 2 { print $4 }')
-    ((free_kib >= peers_space_kib)) || fail 1 peers "PyTorch needs $((peers_space_kib / 1024)) MiB, there are $((free_kib / 1024)) MiB"
+    ((free_kib >= peers_space_kib)) || fail 1 peers "PyTorch needs $(human_kib "$peers_space_kib"), there are $(human_kib "$free_kib")"
     python=$(python_for_wheels)
-    run_logged peers "PyTorch and others: installing into $peers_home (2 GB to fetch)" build/log/peers.log unpack_peers "$python"
+    run_logged peers "PyTorch and others: installing into $peers_home (2GB to fetch)" build/log/peers.log unpack_peers "$python"
   fi
   exec {lock}>&-
 }

@@ -11,6 +11,36 @@ fail() {
   exit "$1"
 }
 
+# human_kib KIB: the size as the program writes sizes (human_bytes in base/text.h).
+human_kib() {
+  awk -v bytes="$1" 'BEGIN { bytes *= 1024; if (bytes >= 1e9) printf "%.2fGB", bytes / 1e9; else printf "%.2fMB", bytes / 1e6 }'
+}
+
+# did_you_mean WORD CANDIDATE...: " (did you mean 'test'?)" for the candidate within a third of its length in edits, or nothing: as in base/text.h.
+did_you_mean() {
+  word=$1 awk 'function min(a, b) { return a < b ? a : b }
+    function edits(a, b,   i, j, d, same) {
+      for (i = 0; i <= length(a); ++i) d[i, 0] = i
+      for (j = 0; j <= length(b); ++j) d[0, j] = j
+      for (i = 1; i <= length(a); ++i) for (j = 1; j <= length(b); ++j) {
+        same = substr(a, i, 1) == substr(b, j, 1)
+        d[i, j] = min(min(d[i - 1, j], d[i, j - 1]) + 1, d[i - 1, j - 1] + !same)
+        if (i > 1 && j > 1 && substr(a, i, 1) == substr(b, j - 1, 1) && substr(a, i - 1, 1) == substr(b, j, 1)) d[i, j] = min(d[i, j], d[i - 2, j - 2] + 1)
+      }
+      return d[length(a), length(b)]
+    }
+    BEGIN {
+      word = ENVIRON["word"]
+      for (k = 1; k < ARGC; ++k) {
+        longer = length(word) > length(ARGV[k]) ? length(word) : length(ARGV[k])
+        most = int(longer / 3) > 1 ? int(longer / 3) : 1
+        distance = edits(word, ARGV[k])
+        if (distance <= most && (best == "" || distance < least)) { best = ARGV[k]; least = distance }
+      }
+      if (best != "") printf " (did you mean \047%s\047?)", best
+    }' "${@:2}"
+}
+
 # run_logged STAGE WHAT LOG COMMAND...: runs COMMAND with its output in LOG; when it fails, shows the end of LOG and ends ./run.
 run_logged() {
   local stage=$1 what=$2 log=$3 began=$SECONDS

@@ -15,9 +15,9 @@ find_torch() {
   elif torch_prefix=$(torch_of_python); then
     say setup "LibTorch: $torch_prefix (already installed for Python)"
   else
-    [ -e "$torch_home/.complete" ] || install_torch .complete "LibTorch: installing into $torch_home (520 MB to fetch)" "$torch_space_kib" unpack_torch
+    [ -e "$torch_home/.complete" ] || install_torch .complete "LibTorch: installing into $torch_home (520MB to fetch)" "$torch_space_kib" unpack_torch
     if wants_cuda && [ ! -e "$torch_home/.complete-cuda" ]; then
-      install_torch .complete-cuda "LibTorch: installing CUDA's libraries into $torch_home (1.5 GB to fetch)" "$torch_cuda_space_kib" unpack_torch_cuda
+      install_torch .complete-cuda "LibTorch: installing CUDA's libraries into $torch_home (1.5GB to fetch)" "$torch_cuda_space_kib" unpack_torch_cuda
     fi
     torch_prefix=$(echo "$torch_home"/lib/python3.*/site-packages/torch)
     local flaw
@@ -102,7 +102,7 @@ check_torch_space() {
   local free_kib
   free_kib=$(df -Pk "$1" | awk 'NR == 2 { print $4 }')
   ((free_kib >= $2)) ||
-    fail 1 setup "LibTorch needs $(($2 / 1024)) MiB, $1 has $((free_kib / 1024)) MiB. Free some, or set XDG_CACHE_HOME to a larger disk"
+    fail 1 setup "LibTorch needs $(human_kib "$2"), $1 has $(human_kib "$free_kib"). Free some, or set XDG_CACHE_HOME to a larger disk"
 }
 
 python_for_wheels() {

@@ -5,6 +5,7 @@
 
 #include "base/listing.h"
 #include "base/text.h"
+#include "checkpoint/newest.h"
 #include "checkpoint/saved_model.h"
 #include "config/load.h"
 #include "trainer/pretrained/hf_config.h"
@@ -49,7 +50,7 @@ void restore(Options& options, const std::map<std::string, std::string>& saved, 
 }
 
 Source open_checkpoint(const fs::path& path) {
-  const fs::path step = checkpoint::find_checkpoint(path, "a folder in Hugging Face's layout has config.json");
+  const fs::path step = checkpoint::find_checkpoint(path, checkpoint::Needs::model, "a folder in Hugging Face's layout has config.json");
   Source source;
   source.description = step.string();
   source.run_config = checkpoint::SavedModel(step).facts().config;

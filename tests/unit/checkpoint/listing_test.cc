@@ -43,6 +43,8 @@ TEST(Listing, InspectTellsWhatIsInIt) {
               AllOf(HasSubstr("step-00000020 of run 'trial'"), HasSubstr("ranks 2"), HasSubstr("config 0123456789abcdef"),
                     HasSubstr("rank-00001.safetensors"), HasSubstr("step = 77"), HasSubstr("replicated model/weight F32 [2, 3]"),
                     HasSubstr("per rank   residual/counter I64 []")));
+  // 24 + 6 + 5120 bytes that both ranks have, and 20 + 8 + 3600 of each.
+  EXPECT_THAT(inspect(dir / "step-00000020"), ContainsRegex("'model' +5\\.2kB  stored in +[0-9.]+kB  [0-9.]+\n(.*\n)*  all +12\\.4kB  "));
   EXPECT_THAT(error_of([&] { inspect(dir / "step-00000021"); }), HasSubstr("incomplete"));
 }
 

@@ -19,6 +19,15 @@ using ::testing::IsEmpty;
 Tolerance residuals(std::string_view name) { return name == "residual/table" ? Tolerance::residual : Tolerance::none; }
 bool is_model(std::string_view name) { return name.starts_with("model/"); }
 
+std::string usage_error_of(const std::function<void()>& fn) {
+  try {
+    fn();
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "no usage error";
+}
+
 Rewrite into(const fs::path& directory, const std::string& mode = "exact") { return {directory, {.mode = mode}, "9.9.9", residuals}; }
 
 TEST(Convert, HoldsTheSameInEveryModeAndNeedsNoBase) {
@@ -70,7 +79,7 @@ TEST(Convert, RefusesDamageAndAnOccupiedPlace) {
   save_model(dir / "from", 1, 10, 1);
   const fs::path from = dir / "from/step-00000010";
   convert(from, into(dir / "to"));
-  EXPECT_THAT(error_of([&] { convert(from, into(dir / "to")); }), HasSubstr("step-00000010 exists already"));
+  EXPECT_THAT(usage_error_of([&] { convert(from, into(dir / "to")); }), HasSubstr("step-00000010 exists already"));
   flip_bit(from / "rank-00000.safetensors", 800);
   EXPECT_THAT(error_of([&] { convert(from, into(dir / "other")); }), HasSubstr("rank-00000.safetensors is damaged"));
   EXPECT_THAT(names_in(dir / "other"), IsEmpty());
@@ -109,7 +118,9 @@ TEST(Average, RefusesWhatDoesNotFit) {
   save_model(dir / "c", 1, 10, 1);
   const auto refusal = [&](std::vector<fs::path> paths) { return error_of([&] { average(paths, into(dir / "mean"), is_model); }); };
   const fs::path a = dir / "a/step-00000010";
-  EXPECT_THAT(refusal({a}), HasSubstr("two checkpoints or more"));
+  EXPECT_THAT(usage_error_of([&] { average({a}, into(dir / "mean"), is_model); }), HasSubstr("two checkpoints or more"));
+  const fs::path same = dir / "a/../a/step-00000010";
+  EXPECT_THAT(usage_error_of([&] { average({a, same}, into(dir / "mean"), is_model); }), HasSubstr("named twice"));
   EXPECT_THAT(refusal({a, dir / "b/step-00000020"}), HasSubstr("are of 2 and 1 ranks"));
   EXPECT_THAT(refusal({a, dir / "c/step-00000010"}), HasSubstr("of the same step"));
   on_ranks(1, [&](comm::Driver& driver) {

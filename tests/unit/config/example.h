@@ -26,6 +26,7 @@ inline void describe(Section& s, Rule& o) {
   s.text("match", o.match, "names of layers");
   s.choice("codec", o.codec, {"none", "bf16", "topk"}, "codec of these layers");
   s.section("topk", o.topk, "settings of topk");
+  s.only({"topk"}, {"codec", {"topk"}});
   s.rule("match", [&o]() -> std::optional<std::string> {
     if (o.match.empty()) return "a rule needs a pattern";
     return std::nullopt;
@@ -39,6 +40,7 @@ struct Feedback {
 inline void describe(Section& s, Feedback& o) {
   s.choice("name", o.name, {"none", "ef14", "ef21"}, "kind of error feedback");
   s.real("decay", o.decay, {0.0, 1.0}, "what is kept of the residual");
+  s.only({"decay"}, {"name", {"ef14", "ef21"}});
 }
 
 struct Compress {
@@ -54,6 +56,7 @@ inline void describe(Section& s, Compress& o) {
   s.section_or_name("error_feedback", o.error_feedback, "name", "what becomes of the error");
   s.amount("start", o.start, "dense until then");
   s.list("rules", o.rules, "other codecs for some layers");
+  s.only({"topk"}, {"codec", {"topk"}});
 }
 
 struct Optim {

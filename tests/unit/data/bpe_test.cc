@@ -125,6 +125,19 @@ TEST(Bpe, EncodesByTheRules) {
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("he  the")), "he  the");
 }
 
+TEST(Bpe, TellsHowMuchOfTheTextIsDone) {
+  std::string text;
+  while (text.size() < 400'000) text += "the ";
+  std::vector<size_t> told;
+  const auto tokenizer = made(spec(kMerges));
+  const auto tokens = tokenizer->encode(text, [&](size_t done) { told.push_back(done); });
+  EXPECT_EQ(tokens, tokenizer->encode(text));
+  ASSERT_GE(told.size(), 4u);
+  EXPECT_TRUE(std::ranges::is_sorted(told));
+  EXPECT_LE(told.back(), text.size());
+  EXPECT_GE(told.back(), 300'000u);
+}
+
 TEST(Bpe, MergesMayBePairs) {
   json root = spec(kMerges);
   for (auto& merge : root["model"]["merges"]) {

@@ -1,5 +1,7 @@
 #include "data/corpus.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "data_files.h"
 
@@ -38,6 +40,23 @@ TEST_F(CorpusTest, HashChangesWithTheLastByteAndNotWithTheSeed) {
   text.back() = '!';
   write("a.txt", text);
   EXPECT_NE(load_corpus(text_options({path}), 1, 8).hash, before);
+}
+
+TEST_F(CorpusTest, TellsWhatIsReadAndEncodedAndHowFarThatIs) {
+  constexpr size_t kBytes = 2'000'000;
+  DataOptions options = text_options({write("a.txt", letters(kBytes))});
+  options.tokenizer = write("tokenizer.json", make_tokenizer("byte")->files().front().content);  // each split is one piece
+  std::vector<size_t> read, encoded;
+  load_corpus(options, 1, 8, std::nullopt, [&](std::string_view work, size_t done, size_t all) {
+    const bool encodes = work == "encoding";
+    EXPECT_TRUE(encodes || work == "reading") << work;
+    EXPECT_EQ(all, encodes ? kBytes : 0);
+    (encodes ? encoded : read).push_back(done);
+  });
+  EXPECT_GE(read.size(), 4u);
+  EXPECT_TRUE(std::ranges::is_sorted(read));
+  EXPECT_EQ(read.back(), kBytes);
+  EXPECT_EQ(encoded, (std::vector<size_t>{1'800'000, 1'900'000, 2'000'000}));
 }
 
 TEST_F(CorpusTest, PackedAndPlainFilesGiveTheSameCorpus) {

@@ -149,6 +149,98 @@ TEST(Memory, RefusesWithTheEstimateWhatThereIsTheLargestPartsAndThreeKnobs) {
   EXPECT_EQ(why_not_fit(memory, {.bytes = memory.rank_bytes, .limit = "free memory"}, 1e8), "");
 }
 
+// Weights and two moments of one rank, saved by mode extreme.
+Subject extreme(const std::string& pruning = "mild") {
+  Subject s = dense(1);
+  s.checkpoint.mode = "extreme";
+  s.checkpoint.pruning = pruning;
+  s.checkpoint.every = 10;
+  return s;
+}
+
+// docs/benchmarks.md, bench extreme: tensors of the base 3.47 times smaller than the state; of those behind it 23.4 to 23.8 mild, 87.5 to
+// 115.4 aggressive. Here there is one tensor's name for four million elements, so that names weigh nothing.
+TEST(Disk, OfAnExtremeChainIsWhatTheBenchmarkMeasured) {
+  const Disk mild = disk_of(extreme()), aggressive = disk_of(extreme("aggressive"));
+  EXPECT_EQ(mild.state_bytes, 12 * kElems);
+  EXPECT_NEAR(mild.state_bytes / mild.checkpoint_bytes, 3.47, 0.1);  // weights at most 0.85, measured 0.83
+  EXPECT_NEAR(mild.state_bytes / mild.link_bytes, 23.6, 0.5);
+  EXPECT_EQ(aggressive.checkpoint_bytes, mild.checkpoint_bytes);
+  EXPECT_GT(aggressive.state_bytes / aggressive.link_bytes, 87.5);
+  EXPECT_LT(aggressive.state_bytes / aggressive.link_bytes, 115.4);
+  EXPECT_EQ(disk_of(sparse()).link_bytes, 0);
+}
+
+// 168 tensors of the demo's model have 0.14 MB of names.
+TEST(Disk, OfAnExtremeChainHasTheNamesOfItsTensors) {
+  Subject s = extreme();
+  const double before = disk_of(s).link_bytes;
+  std::vector<exchange::SlotSpec> slots;
+  for (int i = 0; i < 56; ++i)
+    slots.push_back({.name = "weight", .rows = 1, .cols = 1, .codec = compressors::CodecChoice().make(), .text = "one"});
+  slots.front().rows = 1000;
+  slots.front().cols = 4096;
+  s.table = exchange::SlotTable(slots, 4'000'000);
+  EXPECT_NEAR(disk_of(s).link_bytes - before, 0.14e6, 0.01e6);
+}
+
+TEST(Disk, OfAnExtremeChainKeepsWhatTheNewestNeed) {
+  Subject s = extreme();
+  s.checkpoint.keep = 3;
+  s.steps = 1000;
+  Disk disk = disk_of(s);  // three and one under way, the oldest the ninth of its chain
+  EXPECT_DOUBLE_EQ(disk.kept_bytes, 2 * disk.checkpoint_bytes + 10 * disk.link_bytes);
+  s.steps = 45;  // five in all
+  disk = disk_of(s);
+  EXPECT_DOUBLE_EQ(disk.kept_bytes, disk.checkpoint_bytes + 4 * disk.link_bytes);
+  s.checkpoint.keep = 0;
+  s.steps = 190;
+  disk = disk_of(s);
+  EXPECT_DOUBLE_EQ(disk.kept_bytes, 3 * disk.checkpoint_bytes + 16 * disk.link_bytes);
+  s.checkpoint.every = 0;  // the one at the end
+  disk = disk_of(s);
+  EXPECT_DOUBLE_EQ(disk.kept_bytes, disk.checkpoint_bytes);
+}
+
+// Under local steps moments are in another file than the weights of all: none leads them.
+TEST(Disk, OfAnExtremeChainHasLargerMomentsWhereNoWeightsLeadThem) {
+  Subject s = extreme();
+  s.ranks = 2;
+  s.exchange.schedule = "local_steps";
+  s.exchange.every = 5;
+  const double together = 0.101 * 4 * kElems, anchor = 0.101 * 4 * kElems;
+  const double moments = disk_of(s).link_bytes - together - anchor;
+  EXPECT_NEAR(moments / 2 / (8 * kElems), 0.018, 0.001);
+}
+
+TEST(Memory, OfAnExtremeSaveHasExactWeightsAndTheChainOfAChunk) {
+  constexpr double kChunk = 1 << 18;
+  Subject s = extreme();
+  s.steps = 1000;
+  EXPECT_NEAR(bytes_of(memory_of(s), "checkpoint, coded"), (0.85 * 4 + 0.018 * 8) * kElems, 1);
+  EXPECT_EQ(bytes_of(memory_of(s), "checkpoint, its coders"), 8 * 9 * kChunk + 3e6);  // eight bases: two floats and an index each
+  s.checkpoint.threads = 4;
+  EXPECT_EQ(bytes_of(memory_of(s), "checkpoint, its coders"), 4 * (8 * 9 * kChunk + 3e6));
+  s.steps = 20;  // one base
+  EXPECT_EQ(bytes_of(memory_of(s), "checkpoint, its coders"), 4 * (40 * kChunk + 3e6));
+}
+
+TEST(Memory, OfCodersGrowsWithTheirThreads) {
+  Subject s = sparse();
+  EXPECT_EQ(bytes_of(memory_of(s), "checkpoint, its coders"), 0);
+  s.checkpoint.threads = 3;
+  EXPECT_NEAR(bytes_of(memory_of(s), "checkpoint, its coders"), 2 * 20e6, 0.2e6);  // ChunkCoder: 20 MB
+  s.checkpoint.mode = "raw";
+  EXPECT_EQ(bytes_of(memory_of(s), "checkpoint, its coders"), 0);
+}
+
+TEST(Memory, OfANearExactSaveHasALevelOfEachMomentAndResidual) {
+  Subject s = sparse();
+  s.checkpoint.mode = "near_exact";
+  const double moments = 8 * kElems, residual = 4 * kElems, share = 0.25 + 1.0 / 256;
+  EXPECT_NEAR(bytes_of(memory_of(s), "checkpoint, coded"), 0.85 * 4 * kElems + share * (moments + residual) + 3 * kElems, 1);
+}
+
 TEST(Disk, HoldsWhatRanksHaveAlikeOnceAndTheirOwnEach) {
   Subject s = sparse(3);
   s.checkpoint.mode = "raw";
