@@ -46,7 +46,7 @@ estimate::Subject subject_of(const Options& options, const Setting& setting) {
 
 double transport_bytes(const std::string& transport) {
   // Measured with two to four ranks: MPI's shared segments, gRPC's threads and buffers.
-  if (transport == "mpi" || transport == "nccl") return 24e6;
+  if (transport == "mpi" || transport == "nccl") return 20e6;
   if (transport == "grpc") return 12e6;
   return 0;
 }

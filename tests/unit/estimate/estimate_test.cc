@@ -236,9 +236,21 @@ TEST(Memory, OfCodersGrowsWithTheirThreads) {
 
 TEST(Memory, OfANearExactSaveHasALevelOfEachMomentAndResidual) {
   Subject s = sparse();
+  s.checkpoint.every = 10;
   s.checkpoint.mode = "near_exact";
   const double moments = 8 * kElems, residual = 4 * kElems, share = 0.25 + 1.0 / 256;
   EXPECT_NEAR(bytes_of(memory_of(s), "checkpoint, coded"), 0.85 * 4 * kElems + share * (moments + residual) + 3 * kElems, 1);
+}
+
+TEST(Memory, OfASaveThatTrainingWaitsForHasTheRoomOfAPass) {
+  Subject s = sparse();
+  s.checkpoint.every = 10;
+  s.checkpoint.async = false;
+  const auto pass = models::pass_footprint(s.model, s.pass);
+  const double coded = 0.85 * 16 * kElems;  // weights, two moments, the residual
+  EXPECT_NEAR(bytes_of(memory_of(s), "checkpoint, coded"), coded - (pass.kept + pass.scores + pass.work), 1);
+  s.pass.samples = 100;
+  EXPECT_EQ(bytes_of(memory_of(s), "checkpoint, coded"), 0);
 }
 
 TEST(Disk, HoldsWhatRanksHaveAlikeOnceAndTheirOwnEach) {
