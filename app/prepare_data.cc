@@ -29,7 +29,7 @@ struct PrepareArguments {
 std::string data_section(const fs::path& out, const std::string& tokenizer) {
   const auto path = [&](const char* name) { return config::yaml_scalar((out / name).string()); };
   return fmt::format(
-      "# thinwire train -c {} -c YOURS\n# Paths are absolute, so that it can be used from anywhere: change them when the folder moves.\n"
+      "# thinwire train -c YOURS -c {}\n# Paths are absolute, so that it can be used from anywhere: change them when the folder moves.\n"
       "data:\n  source: tokens\n  files: [{}]\n  validation_files: [{}]\n  test_files: [{}]\n  tokenizer: {}\n",
       (out / "data.yaml").string(), path("train.bin"), path("validation.bin"), path("test.bin"), tokenizer);
 }

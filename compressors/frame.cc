@@ -83,7 +83,7 @@ ConstBytes open_frame(ConstBytes frame, const FrameInfo& expected, std::string_v
   }
   if (const uint64_t computed = checksum(frame); computed != stated_checksum) {
     refuse.broken("frame states checksum " + to_hex(stated_checksum) + ", but its bytes have " + to_hex(computed) +
-                  ": they were changed on the way");
+                  ": they were changed on the way, or their sender died while they were read");
   }
   if (reserved != 0 || reserved_too != 0) refuse.broken("frame's reserved fields are not 0");
   refuse.unless_same("step", found.step, expected.step);

@@ -44,7 +44,8 @@ Found find(const std::string& name) {
     const bool is_path = name.find_first_of("/.") != std::string::npos;
     if (is_path) throw DataError(fmt::format("data.tokenizer: '{}' does not exist; {}: correct the path", name, what_is_there(name)));
     throw ConfigError(
-        fmt::format("data.tokenizer: unknown tokenizer '{}'{}; there are byte, none and paths", name, did_you_mean(name, known)));
+        fmt::format("data.tokenizer: '{}'{} is neither byte nor none, and there is no file or folder of that name; {}: correct the path", name,
+                    did_you_mean(name, known), what_is_there(name)));
   }
   if (!fs::is_directory(given)) return {given, given.extension() == ".json"};
   for (const char* file : {kJsonName, kModelName}) {

@@ -194,7 +194,7 @@ class Foreign(Tokens):
         self.refused(DATA, "nothing matches", settings=[*NONE, "data.files=none-*.bin"])
         self.refused(USAGE, "model.vocab", settings=["data.source=tokens", "data.tokenizer=none", "data.files=t.bin"])
         self.refused(USAGE, "model.vocab is 100", "297", settings=["data.tokenizer=tokenizer.json", "model.vocab=100"])
-        self.refused(USAGE, "unknown tokenizer 'bite'", "did you mean 'byte'", settings=["data.tokenizer=bite"])
+        self.refused(USAGE, "data.tokenizer: 'bite' (did you mean 'byte'?) is neither byte nor none", settings=["data.tokenizer=bite"])
 
     def test_a_damaged_tokenizer_is_refused(self):
         (self.folder / "tokenizer.json").write_text('{"model": {"type": "WordPiece"}}')
