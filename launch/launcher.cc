@@ -217,7 +217,12 @@ int launch(const LaunchOptions& options, const Work& work) {
     };
     const auto first = attend(ranks, course, look);
     const int code = code_of(first, course.stop_signal);
-    if (code == 0 || course.stop_signal != 0 || is_remote || start == options.restarts || !may_be_restarted(code)) return code;
+    if (code == 0 || !may_be_restarted(code)) return code;
+    if (course.stop_signal != 0 || is_remote || start == options.restarts) {
+      const std::string way_on = ranks.has(0) && !run_directory.empty() ? work.way_on(run_directory) : "";
+      if (!way_on.empty()) say("{}", way_on);
+      return code;
+    }
     say("starting all ranks again ({} of {}){}", start + 1, options.restarts,
         run_directory.empty() ? "" : ", from the newest good checkpoint of " + run_directory.string());
   }
