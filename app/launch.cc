@@ -10,6 +10,7 @@
 #include "app/train.h"
 #include "app/verbs.h"
 #include "base/error.h"
+#include "checkpoint/layout.h"
 #include "comm/rendezvous/environment.h"
 
 namespace thinwire::app {
@@ -32,6 +33,16 @@ std::vector<std::string> resumed(const std::vector<std::string>& words, const st
        {std::string("--resume"), std::string("auto"), std::string("--set"), "run.name=" + name, std::string("--set"), "run.dir=" + dir})
     kept.push_back(word);
   return kept;
+}
+
+std::string way_on(const std::filesystem::path& run_directory) {
+  try {
+    const auto steps = checkpoint::steps_in(run_directory / "checkpoints");
+    return steps.empty() ? ""
+                         : fmt::format("the newest checkpoint is of step {}; go on by the same command with --resume auto", steps.front());
+  } catch (const Error&) {  // the storage is gone, which the failure of the ranks has told
+    return "";
+  }
 }
 
 std::string this_program() {
@@ -66,8 +77,8 @@ int run_launch(const launch::LaunchOptions& options, const std::vector<std::stri
       throw ConfigError(
           "comm.transport is mpi, which mpirun starts: mpirun -n N --bind-to none thinwire train ...; thinwire launch joins ranks by grpc");
   }
-  return launch::launch(options,
-                        {this_program(), words, [words](const std::filesystem::path& directory) { return resumed(words, directory); }});
+  const auto resume = [words](const std::filesystem::path& directory) { return resumed(words, directory); };
+  return launch::launch(options, {this_program(), words, resume, way_on});
 }
 
 }  // namespace

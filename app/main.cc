@@ -1,10 +1,12 @@
 // thinwire: trains models on machines joined by thin wires.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 
 #include "app/command_line.h"
 #include "app/failure.h"
+#include "app/standard_streams.h"
 #include "app/verbs.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -26,12 +28,18 @@ int run(int argc, char** argv) {
   app::Action action;
   app::add_verbs(app, argc, argv, action);
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + app::own_arguments(argc, argv));
-  return app::parse(app, words) ? action() : 0;
+  const bool acts = app::parse(app, words);
+  const bool trains = acts && (app.got_subcommand("train") || app.got_subcommand("launch"));
+  if (trains) std::signal(SIGPIPE, SIG_IGN);  // it goes on when nobody reads of it any more
+  const int code = acts ? action() : 0;
+  if (!trains) app::check_standard_output();  // what others print is what they are for
+  return code;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  app::occupy_closed_streams();
   try {
     if (const auto launcher = comm::environment_variable("THINWIRE_LAUNCHER")) launch::die_with(std::atoi(launcher->c_str()));
     log::set_rank(comm::detect_environment().rank);

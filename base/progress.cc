@@ -7,7 +7,8 @@
 namespace thinwire {
 
 namespace {
-void write_to_stderr(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+// One that is closed or full ends no work.
+void write_to_stderr(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
 }  // namespace
 
 Progress::Progress(Amount amount, std::function<void(const std::string& line)> write, double every_s)

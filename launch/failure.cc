@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr std::uintmax_t kMostReportBytes = 1 << 20;
+constexpr int kSshFailed = 255;  // its exit code, ssh(1); else it ends with that of what it ran
 
 bool begins_with_rank(std::string_view text) {
   constexpr std::string_view kRank = "rank ";
@@ -76,6 +77,15 @@ std::optional<ErrorReport> read_error_report(const fs::path& path) {
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
+}
+
+void explain_ssh(End& end) {
+  if (end.rank != kLauncher || end.code != kSshFailed) return;
+  end.code = static_cast<int>(ExitCode::comm);
+  end.reason = fmt::format(
+      "ssh cannot reach {0}, or has lost it: `ssh -o BatchMode=yes {0} true` has to work, without a password; --nnodes, --node-rank and "
+      "--rendezvous, given on each host, need no ssh",
+      end.host);
 }
 
 bool blames_another(const std::string& message) {

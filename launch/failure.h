@@ -36,6 +36,9 @@ struct End {
   bool failed() const { return code != 0 || signal != 0; }
 };
 
+// Of another host's launcher: what ssh, which starts it, ends with by itself becomes a failure of transport that says how to try ssh.
+void explain_ssh(End& end);
+
 // True for messages of a rank that fails because of another one: "rank 3: ...", "lost rank 3 ...".
 bool blames_another(const std::string& message);
 

@@ -8,11 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/stopwatch.h"
 #include "comm/options.h"
 #include "launch/ranks.h"
@@ -25,9 +27,12 @@ namespace fs = std::filesystem;
 namespace {
 constexpr double kSettle_s = 5;  // after a failure: the others notice by themselves
 
+// A console that is gone is no failure: ranks train and save without it.
+void print(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+
 template <class... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) {
-  fmt::print(stderr, "[launch] {}\n", fmt::format(format, std::forward<Args>(args)...));
+  print("[launch] " + fmt::format(format, std::forward<Args>(args)...));
 }
 
 // A folder that is gone when we are.
@@ -57,7 +62,8 @@ class Signals {
   Signals() {
     sigset_t caught;
     sigemptyset(&caught);
-    for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGCHLD}) sigaddset(&caught, number);
+    for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGCHLD}) sigaddset(&caught, number);
+    if (!is_ignored(SIGHUP)) sigaddset(&caught, SIGHUP);  // a descriptor would tell of it even so
     sigprocmask(SIG_BLOCK, &caught, nullptr);
     fd_ = Fd(signalfd(-1, &caught, SFD_NONBLOCK | SFD_CLOEXEC));
   }
@@ -105,7 +111,7 @@ void hand_on(Ranks& ranks, Course& course) {
 void show_last_lines(const Ranks& ranks, int rank) {
   if (rank <= 0 || ranks.last_lines(rank).empty()) return;
   say("last lines of rank {}:", rank);
-  for (const auto& line : ranks.last_lines(rank)) fmt::print(stderr, "    {}\n", line);
+  for (const auto& line : ranks.last_lines(rank)) print("    " + line);
 }
 
 void report(const Ranks& ranks, const End& first) {
@@ -211,7 +217,12 @@ int launch(const LaunchOptions& options, const Work& work) {
     };
     const auto first = attend(ranks, course, look);
     const int code = code_of(first, course.stop_signal);
-    if (code == 0 || course.stop_signal != 0 || is_remote || start == options.restarts || !may_be_restarted(code)) return code;
+    if (code == 0 || !may_be_restarted(code)) return code;
+    if (course.stop_signal != 0 || is_remote || start == options.restarts) {
+      const std::string way_on = ranks.has(0) && !run_directory.empty() ? work.way_on(run_directory) : "";
+      if (!way_on.empty()) say("{}", way_on);
+      return code;
+    }
     say("starting all ranks again ({} of {}){}", start + 1, options.restarts,
         run_directory.empty() ? "" : ", from the newest good checkpoint of " + run_directory.string());
   }

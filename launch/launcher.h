@@ -29,6 +29,8 @@ struct Work {
   std::vector<std::string> arguments;  // train -c FILE ...
   // The same, to go on from the newest good checkpoint of the run in that directory.
   std::function<std::vector<std::string>(const std::filesystem::path& run_directory)> resume;
+  // For people: how a failed run in that directory can go on; empty when there is nothing yet to go on from.
+  std::function<std::string(const std::filesystem::path& run_directory)> way_on;
 };
 
 // ConfigError for options that do not fit one another.

@@ -45,8 +45,8 @@ struct Process {
   int status = 0;  // as of waitpid, once it has ended
 };
 
-// In a process group of its own, so that a terminal's Ctrl+C reaches it through us alone, with default signal handlers. Throws Error(other)
-// when the program cannot be started.
+// In a process group of its own, so that a terminal's Ctrl+C reaches it through us alone, with default signal handlers, but an ignored
+// SIGHUP (nohup) stays ignored. Throws Error(other) when the program cannot be started.
 Process start(const Command& command);
 
 // Of a child: ends this process when the launcher with that pid does, however it ends. To be called first thing in main.

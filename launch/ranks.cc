@@ -72,6 +72,7 @@ void Ranks::reap(One& one) {
     one.end.signal = WTERMSIG(process.status);
   } else {
     one.end.code = WEXITSTATUS(process.status);
+    explain_ssh(one.end);
   }
   if (const auto report = one.seat.report.empty() ? std::nullopt : read_error_report(one.seat.report)) {
     one.end.reason = report->message;

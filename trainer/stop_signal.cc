@@ -3,6 +3,8 @@
 #include <csignal>
 #include <initializer_list>
 
+#include "base/signals.h"
+
 namespace thinwire::trainer {
 
 namespace {
@@ -22,6 +24,7 @@ void install_stop_handlers() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGUSR1, SIGINT}) sigaction(signal, &action, nullptr);
+  if (!is_ignored(SIGHUP)) sigaction(SIGHUP, &action, nullptr);
 }
 
 int stop_signal() { return g_signal; }

@@ -112,13 +112,25 @@ class Equal(Launched):
             self.assertEqual(done.code, 0, done.text)
         self.assertEqual(self.run_of().facts()["world"], 2)
 
-    def test_a_hostfile_starts_ranks_over_ssh(self):
+    def path_with_ssh(self, script):
+        """A PATH whose ssh is this script, which finds its host in $1 and the command in $2."""
         fake = self.folder / "bin"
         fake.mkdir()
-        (fake / "ssh").write_text('#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$1"\n', encoding="ascii")
+        (fake / "ssh").write_text(f'#!/bin/sh\nwhile [ "${{1#-}}" != "$1" ]; do shift 2; done\n{script}\n', encoding="ascii")
         (fake / "ssh").chmod(0o755)
+        return {"PATH": f"{fake}:{os.environ['PATH']}"}
+
+    def test_a_host_that_ssh_cannot_reach_is_named_with_how_to_try_it(self):
+        path = self.path_with_ssh('[ "$1" = localhost ] && exec sh -c "$2"\necho "ssh: connect to host $1 port 22: Connection refused" >&2\nexit 255')
+        (self.folder / "hosts").write_text("localhost\nnode7\n", encoding="ascii")
+        done = self.launch(2, launcher=["--hostfile", "hosts"], environment=path, code=COMM)
+        self.assertIn("ssh: connect to host node7 port 22: Connection refused", done.err)
+        self.assertRegex(done.err, r"\[launch\] the ranks on node7: exit code 5 \(rendezvous or transport\)\n"
+                                   r"\[launch\] why: ssh cannot reach node7.* `ssh -o BatchMode=yes node7 true` .*--nnodes.*need no ssh")
+
+    def test_a_hostfile_starts_ranks_over_ssh(self):
         (self.folder / "hosts").write_text("localhost slots=1\n127.0.0.1 slots=2  # the same\n", encoding="ascii")
-        path = {"PATH": f"{fake}:{os.environ['PATH']}"}
+        path = self.path_with_ssh('exec sh -c "$2"')
         done = self.launch(3, "data.global_batch=6", launcher=["--hostfile", "hosts"], environment=path)
         self.assertEqual(done.out.count("step 20/20"), 1)
         self.assertEqual(self.run_of().facts()["world"], 3)
@@ -206,7 +218,20 @@ class Failures(Launched):
         self.assertRegex(done.err, rf"\[launch\] rank 1 on {re.escape(HOST)}: killed by SIGKILL")
         self.assertIn("lost rank 1", done.err)
         self.assertIn("then: rank 0", done.err)
+        self.assertNotIn("--resume", done.err)  # nothing was saved
         self.assert_all_gone(pids.values())
+
+    def test_it_says_from_where_a_failed_run_can_go_on(self):
+        saving = ("checkpoint.every=5", "checkpoint.keep=0")
+        job = self.start_launch(2, "run.steps=1000000", *saving)
+        self.wait_until(lambda: self.run_of().steps_saved(), job)
+        os.kill(self.rank_pids(job)[1], signal.SIGKILL)
+        done = job.wait(30)
+        self.assertEqual(done.code, 128 + signal.SIGKILL, done.text)
+        newest = self.run_of().steps_saved()[-1]
+        self.assert_says(done, f"[launch] the newest checkpoint is of step {newest}; go on by the same command with --resume auto")
+        done = self.launch(2, f"run.steps={newest + 5}", *saving, options=["--resume", "auto"])
+        self.assert_says(done, f"resumed from step {newest}")
 
     def test_a_rank_that_fails_by_itself_gives_its_reason_and_its_code(self):
         done = self.launch(2, "optim.lr=1e30", "optim.clip=0", "optim.warmup=0", code=NON_FINITE)

@@ -133,16 +133,16 @@ class Stopped(Interrupted):
     def test_sigusr1_to_mpirun_which_forwards_it(self):
         self.assert_stops(lambda job: job.signal(signal.SIGUSR1), ranks=2)
 
-    def test_sigusr1_or_sigterm_to_one_rank_under_mpirun(self):
-        for number in (signal.SIGUSR1, signal.SIGTERM):
+    def test_sigusr1_sigterm_or_sighup_to_one_rank_under_mpirun(self):
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(number.name):
                 self.doCleanups()
                 self.setUp()
                 self.assert_stops(lambda job, number=number: os.kill(job.ranks()[1], number), ranks=2)
 
-    def test_sigterm_sigusr1_or_sigint_to_ranks_that_are_threads(self):
+    def test_each_signal_that_asks_to_ranks_that_are_threads(self):
         self.settings = (*self.settings, "parallel.dp=2")
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number.name):
                 self.doCleanups()
                 self.setUp()

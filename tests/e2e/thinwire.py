@@ -94,8 +94,15 @@ class Job:
         self._began = time.monotonic()
         self._process = subprocess.Popen(self.command, cwd=folder, env={**os.environ, **mpi_environment(folder), **(environment or {})},
                                          stdin=self._stdin, stdout=self._out, stderr=self._err, start_new_session=True,
-                                         preexec_fn=preexec)
+                                         preexec_fn=lambda: self._prepare(preexec))
         self.pid = self._process.pid
+
+    @staticmethod
+    def _prepare(preexec):
+        for number in (signal.SIGHUP, signal.SIGINT):  # which nohup, or a shell's &, has ignored for the tests
+            signal.signal(number, signal.SIG_DFL)
+        if preexec:
+            preexec()
 
     def members(self):
         return session_members(self.pid)

@@ -106,6 +106,22 @@ TEST(Failure, OfAnotherHostsLauncherIsThatOfItsRanks) {
   EXPECT_EQ(describe_end(ended(kLauncher, 5, 0, 0)), "the ranks on h: exit code 5 (rendezvous or transport)");
 }
 
+TEST(Failure, OfSshIsOneOfTransportAndSaysHowToTryIt) {
+  End lost = ended(kLauncher, 255, 0, 0);
+  explain_ssh(lost);
+  EXPECT_EQ(exit_code_of(lost), 5);
+  EXPECT_EQ(blame_for(lost).text, "the ranks on h: exit code 5 (rendezvous or transport)");
+  EXPECT_FALSE(blames_another(*lost.reason));
+  for (const char* words : {"ssh cannot reach h", "`ssh -o BatchMode=yes h true`", "--nnodes", "need no ssh"})
+    EXPECT_THAT(*lost.reason, HasSubstr(words));
+  for (End other : {ended(kLauncher, 7, 0, 0), ended(kLauncher, 0, SIGHUP, 0), ended(0, 255, 0, 0)}) {
+    const int code = exit_code_of(other);
+    explain_ssh(other);
+    EXPECT_EQ(exit_code_of(other), code);
+    EXPECT_FALSE(other.reason);
+  }
+}
+
 class Reports : public testing::Test {
  protected:
   Reports() { std::filesystem::create_directories(folder_); }
