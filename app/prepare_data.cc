@@ -6,13 +6,13 @@
 #include "app/command_line.h"
 #include "app/verbs.h"
 #include "base/error.h"
+#include "base/output.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "config/load.h"
 #include "data/corpus.h"
 #include "data/token_files.h"
 #include "trainer/pretrained/pretrained.h"
-#include "trainer/run_directory.h"
 
 namespace thinwire::app {
 
@@ -34,6 +34,22 @@ std::string data_section(const fs::path& out, const std::string& tokenizer) {
       (out / "data.yaml").string(), path("train.bin"), path("validation.bin"), path("test.bin"), tokenizer);
 }
 
+// Into `folder`, which will be called `out` when all is there.
+void write_all(const fs::path& folder, const fs::path& out, const data::Corpus& corpus, bool is_byte) {
+  Progress writing([](double tokens) { return with_thousands(static_cast<int64_t>(tokens)) + " tokens"; });
+  for (const auto& [name, tokens] :
+       {std::pair("train.bin", &corpus.train), {"test.bin", &corpus.test}, {"validation.bin", &corpus.validation}}) {
+    const auto all = static_cast<double>(tokens->size());
+    data::write_token_file(
+        folder / name, *tokens, corpus.tokenizer->vocab_size(),
+        [&, work = fmt::format("writing {}", name)](size_t done) { writing.tell(work, static_cast<double>(done), all); });
+  }
+  if (!is_byte) {
+    for (const auto& [name, content] : corpus.tokenizer->files()) write_text(trainer::tokenizer_folder(folder) / name, content);
+  }
+  write_text(folder / "data.yaml", data_section(out, is_byte ? "byte" : config::yaml_scalar(trainer::tokenizer_folder(out).string())));
+}
+
 int run_prepare(const PrepareArguments& arguments) {
   if (arguments.files.empty() == arguments.preset.empty()) throw ConfigError("name either files of text or --preset gcide");
   const fs::path out = fs::absolute(arguments.out).lexically_normal();
@@ -42,26 +58,11 @@ int run_prepare(const PrepareArguments& arguments) {
   options.source = arguments.preset.empty() ? "text" : arguments.preset;
   options.files = arguments.files;
   options.tokenizer = arguments.tokenizer;
-  Progress loading, writing([](double tokens) { return with_thousands(static_cast<int64_t>(tokens)) + " tokens"; });
+  Progress loading;
   const data::Corpus corpus = data::load_corpus(options, 0, 1, std::nullopt, [&](std::string_view work, size_t done, size_t all) {
     loading.tell(work, static_cast<double>(done), static_cast<double>(all));
   });
-  std::error_code failed;
-  fs::create_directories(out, failed);
-  if (failed) throw Error(ExitCode::other, fmt::format("cannot make {}: {}", out.string(), failed.message()));
-  for (const auto& [name, tokens] :
-       {std::pair("train.bin", &corpus.train), {"test.bin", &corpus.test}, {"validation.bin", &corpus.validation}}) {
-    const auto all = static_cast<double>(tokens->size());
-    data::write_token_file(out / name, *tokens, corpus.tokenizer->vocab_size(), [&, work = fmt::format("writing {}", name)](size_t done) {
-      writing.tell(work, static_cast<double>(done), all);
-    });
-  }
-  const bool is_byte = arguments.tokenizer == "byte";
-  const fs::path folder = trainer::tokenizer_folder(out);
-  if (!is_byte) {
-    for (const auto& [name, content] : corpus.tokenizer->files()) trainer::write_text(folder / name, content);
-  }
-  trainer::write_text(out / "data.yaml", data_section(out, is_byte ? "byte" : config::yaml_scalar(folder.string())));
+  write_folder(out, [&](const fs::path& folder) { write_all(folder, out, corpus, arguments.tokenizer == "byte"); });
   fmt::print("{}\nwritten to {}; train on it with -c {}\n", corpus.description, out.string(), (out / "data.yaml").string());
   return 0;
 }

@@ -5,9 +5,8 @@
 #include <memory>
 
 #include "app/verbs.h"
-#include "base/error.h"
+#include "base/output.h"
 #include "report/page.h"
-#include "trainer/run_directory.h"
 
 namespace thinwire::app {
 
@@ -27,7 +26,7 @@ int write_report(const ReportArguments& arguments) {
   const fs::path out = !arguments.out.empty() ? fs::path(arguments.out)
                        : runs.size() == 1     ? fs::path(arguments.runs[0]) / "report.html"
                                               : "report.html";
-  trainer::write_text(fs::absolute(out), report::make_page(runs));
+  write_text(out, report::make_page(runs));
   fmt::print("{}\n", out.string());
   return 0;
 }

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -13,8 +13,10 @@
 #include "app/failure.h"
 #include "app/train.h"
 #include "app/verbs.h"
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "comm/grpc/grpc.h"
 #include "comm/loopback/loopback.h"
 #include "comm/mpi/mpi.h"
@@ -91,11 +93,21 @@ void check_world(const trainer::Options& options, const comm::LaunchEnvironment&
 }
 
 void warn_when_bound_to_one_core() {
-  cpu_set_t allowed;
   const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  if (cores == 1 || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) > 1) return;
+  if (cores == 1 || bound_cores() > 1) return;
   log::warn("this rank is bound to one of {} cores, which its communication thread has to share; start mpirun with --bind-to none", cores);
 }
+
+// Once a host: its ranks have as many each.
+void warn_of_more_threads_than_cores(int64_t threads, const comm::LaunchEnvironment& env) {
+  const double cores = std::max(1.0, usable_cores());
+  if (env.local_rank != 0 || static_cast<double>(threads) <= cores) return;
+  log::warn("run.threads is {}, but a rank here may use {:g} core{}: threads that take turns slow it down; set run.threads to {} or less",
+            threads, cores, cores == 1 ? "" : "s", static_cast<int64_t>(cores));
+}
+
+// Before ranks part: mpirun ends those that are left as soon as one has ended with a code.
+ExitCode told(const trainer::Ended& ended) { return ended.why.empty() ? ended.code : tell_once({ended.code, ended.why}); }
 
 // Signals ask for a checkpoint from when there is something to save. While ranks still look for one another they end the process, which
 // else would go on waiting for whom a launcher has already seen fail.
@@ -116,9 +128,9 @@ ExitCode train_as_threads(const trainer::Options& options, const trainer::RunReq
         log::set_rank(rank);
       try {
         const auto transport = comm::make_loopback_transport(hub, rank);
-        const ExitCode result = trainer::train(options, *transport, request);
+        const trainer::Ended ended = trainer::train(options, *transport, request);
         const std::lock_guard lock(mutex);
-        if (rank == 0) code = result;
+        if (rank == 0) code = told(ended);
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (!first_failure) first_failure = std::current_exception();
@@ -150,7 +162,7 @@ ExitCode train_over_mpi(const trainer::Options& options, const comm::LaunchEnvir
     const auto mpi = comm::make_mpi_transport();
     const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*mpi, env, options.comm.start_timeout_s) : nullptr;
     trainer::install_stop_handlers();
-    return trainer::train(options, nccl ? *nccl : *mpi, request);
+    return told(trainer::train(options, nccl ? *nccl : *mpi, request));
   } catch (...) {
     comm::MpiSession::abort_process(tell(failure_of(std::current_exception())));  // peers may be waiting for us within MPI
   }
@@ -160,7 +172,7 @@ ExitCode train_over_grpc(const trainer::Options& options, const comm::LaunchEnvi
   const auto grpc = comm::make_grpc_transport(env, options.comm);
   const auto nccl = options.comm.transport == "nccl" ? comm::make_nccl_transport(*grpc, env, options.comm.start_timeout_s) : nullptr;
   trainer::install_stop_handlers();
-  return trainer::train(options, nccl ? *nccl : *grpc, request);
+  return told(trainer::train(options, nccl ? *nccl : *grpc, request));
 }
 
 // A configuration that these arguments may train with, as far as can be said before ranks meet.
@@ -203,9 +215,10 @@ int run_train(const TrainArguments& arguments) {
   request.version = kVersion;
   request.build = build_description();
   warn_when_bound_to_one_core();
+  warn_of_more_threads_than_cores(options.run.threads, env);
   request.on_directory = [](const std::filesystem::path& directory) {  // for our launcher, which keeps files there too
     if (const auto note = comm::environment_variable("THINWIRE_RUN_NOTE"))
-      trainer::write_text(*note, std::filesystem::absolute(directory).string() + "\n");
+      write_text(*note, std::filesystem::absolute(directory).string() + "\n");
   };
   request.end_process = end_process;
   const ExitCode code = goes_over_grpc(transport, env) ? train_over_grpc(options, env, request)

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -76,6 +77,9 @@ void open_file(const std::filesystem::path& path) {
     std::filesystem::create_directories(path.parent_path());
     const auto file = logger_to(std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string()), "%Y-%m-%dT%H:%M:%S.%e %l %v");
     RankLog& log = here();
+    file->set_error_handler([path, err = log.err, rank = log.rank, told = std::make_shared<std::atomic_flag>()](const std::string& why) {
+      if (!told->test_and_set()) err->warn("[rank {} {}] warning: lines are missing from {}: {}", rank, host_name(), path.string(), why);
+    });
     const std::lock_guard lock(log.mutex);
     for (const RankLog::Line& line : std::exchange(log.early, {})) file->log(line.time, spdlog::source_loc{}, line.level, line.text);
     log.file = file;

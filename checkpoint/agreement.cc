@@ -1,6 +1,7 @@
 #include "checkpoint/agreement.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -88,7 +89,11 @@ void throw_if_any_failed(const std::vector<RankResult>& results, const std::stri
   if (failed == results.end()) return;
   const bool everywhere =
       std::all_of(results.begin(), results.end(), [&](const RankResult& result) { return !result.ok && result.text == failed->text; });
-  const std::string who = everywhere ? "" : fmt::format("rank {}: ", failed - results.begin());
+  std::vector<size_t> ranks;
+  for (size_t rank = 0; rank < results.size(); ++rank) {
+    if (!results[rank].ok) ranks.push_back(rank);
+  }
+  const std::string who = everywhere ? "" : fmt::format("rank{} {}: ", ranks.size() == 1 ? "" : "s", fmt::join(ranks, ", "));
   throw CheckpointError(fmt::format("{}: {}{}", what, who, failed->text));
 }
 

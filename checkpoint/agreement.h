@@ -22,7 +22,7 @@ struct RankResult {
 // CommError when a peer is lost, or still at it after driver.patience().disk_timeout_s(). Texts are cut to 60 kB. `what` is for messages.
 std::vector<RankResult> together(comm::Driver& driver, Worker& worker, const std::string& what, const std::function<std::string()>& work);
 
-// CheckpointError with the first failing rank's text, the same on every rank.
+// CheckpointError with the ranks that failed and the first one's text, the same on every rank.
 void throw_if_any_failed(const std::vector<RankResult>& results, const std::string& what);
 
 // CheckpointError: this rank's host does not see what another has written there.

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 [[noreturn]] void fail(const char* action, const fs::path& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   throw CheckpointError(fmt::format("cannot {} {}: {}{}", action, path.string(), std::generic_category().message(error),
-                                    full ? " (free some space there, or lower checkpoint.keep)" : ""));
+                                    full ? " (free some space there)" : ""));
 }
 
 int open_retrying(const fs::path& path, int flags, mode_t mode = 0) {

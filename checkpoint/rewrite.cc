@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/output.h"
 #include "base/text.h"
 #include "checkpoint/elements.h"
 #include "checkpoint/exact/parallel.h"
@@ -58,6 +59,7 @@ fs::path write_alone(ChainFiles& source, Manifest manifest, const Rewrite& how, 
   const std::string step = step_name(manifest.step), id = to_hex(manifest.hash ^ hash64(std::to_string(getpid()))).substr(0, 8);
   if (fs::exists(how.directory / step))
     throw ConfigError(fmt::format("{} exists already; remove it, or name another directory", (how.directory / step).string()));
+  const NewFolders above(how.directory);
   make_directories(files, how.directory);
   const std::string temporary = work_name(Work::tmp, step, id);
   const fs::path path = how.directory / temporary;

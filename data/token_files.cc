@@ -9,10 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <optional>
 
 #include "base/error.h"
+#include "base/output.h"
 #include "base/text.h"
 #include "data/paths.h"
 
@@ -179,8 +179,8 @@ void write_token_file(const fs::path& path, const Tokens& tokens, int64_t vocab_
   store_le(head.data(), kind.magic);
   store_le(head.data() + 4, kind.version);
   store_le(head.data() + 8, static_cast<int32_t>(tokens.size()));
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(head.data()), std::ssize(head));
+  OutputFile file(path);
+  file.write(head);
   std::vector<int64_t> some;
   std::vector<std::byte> bytes;
   for (size_t at = 0; at < tokens.size(); at += some.size()) {
@@ -191,10 +191,10 @@ void write_token_file(const fs::path& path, const Tokens& tokens, int64_t vocab_
       if (kind.width == 2) store_le(&bytes[2 * i], static_cast<uint16_t>(some[i]));
       if (kind.width == 4) store_le(&bytes[4 * i], static_cast<uint32_t>(some[i]));
     }
-    file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+    file.write(bytes);
     if (listener) listener(at + some.size());
   }
-  if (!file.flush()) throw DataError(fmt::format("'{}' cannot be written: {}", path.string(), std::strerror(errno)));
+  file.close();
 }
 
 TokenFiles read_token_files(const std::vector<std::string>& patterns, const std::string& format) {

@@ -35,8 +35,8 @@ bool is_llmc(ConstBytes head);
 // Of NAME.idx, with its sequences one after another from the first byte of NAME.bin, which has bin_bytes.
 TokenLayout parse_megatron_index(ConstBytes index, uint64_t bin_bytes, const std::string& source);
 
-// Writes an llm.c file, of uint16 where vocab_size allows. DataError when it cannot be written, or when there are more than its 2^31 - 1
-// tokens.
+// Writes an llm.c file, of uint16 where vocab_size allows. Error(other) when it cannot be written (base/output.h); DataError when there are
+// more than its 2^31 - 1 tokens.
 // `listener` is told now and then how many tokens are written.
 void write_token_file(const std::filesystem::path& path, const Tokens& tokens, int64_t vocab_size,
                       const std::function<void(size_t done_tokens)>& listener = {});

@@ -1,14 +1,17 @@
 #include "report/run_record.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/listing.h"
+#include "base/log.h"
 #include "config/yaml_tree.h"
 
 namespace thinwire::report {
@@ -97,6 +100,17 @@ void add(const Json& record, RunRecord& run) {
   if (kind == "event") run.events.push_back({step, text(record, "event"), text(record, "detail")});
 }
 
+// A full disk has torn a line, say: what the others tell is still worth a page.
+void tell_of_damage(const std::vector<size_t>& lines, size_t num_records, const std::string& source) {
+  constexpr size_t kMostNamed = 10;
+  if (num_records == 0) throw CorruptData(fmt::format("{}:{}: is no JSON object, so this is no metrics file of a run", source, lines[0]));
+  const auto named = std::span(lines).first(std::min(lines.size(), kMostNamed));
+  const bool is_one = lines.size() == 1;
+  const std::string others = lines.size() > named.size() ? fmt::format(" and {} more", lines.size() - named.size()) : "";
+  log::warn("{}: line{} {}{} {} no JSON object, and left out", source, is_one ? "" : "s", fmt::join(named, ", "), others,
+            is_one ? "is" : "are");
+}
+
 // Of points with the same step keeps the last one, by step.
 template <class Point>
 void keep_last(std::vector<Point>& points) {
@@ -112,7 +126,8 @@ void keep_last(std::vector<Point>& points) {
 }  // namespace
 
 void read_metrics(const std::string& text, const std::string& source, RunRecord& run) {
-  size_t line_number = 0;
+  size_t line_number = 0, num_records = 0;
+  std::vector<size_t> damaged;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const Json record =
@@ -120,11 +135,13 @@ void read_metrics(const std::string& text, const std::string& source, RunRecord&
     ++line_number;
     if (record.is_object()) {
       add(record, run);
+      ++num_records;
     } else if (end != text.size()) {  // the last line of a run that was killed may be half there
-      throw CorruptData(fmt::format("{}:{}: is no JSON object, so this is no metrics file of a run", source, line_number));
+      damaged.push_back(line_number);
     }
     begin = end + 1;
   }
+  if (!damaged.empty()) tell_of_damage(damaged, num_records, source);
   keep_last(run.train);
   keep_last(run.evals);
   double trained_s = 0;

@@ -1,6 +1,7 @@
 // What a run directory says of a run that is over, or still goes on: config.yaml, run.json and metrics.jsonl (docs/metrics.md).
 //
 // The files are distrusted, and may be from another version: a key that is absent is left out, and so is a last line that was cut off.
+// Other lines that are no records are left out with a warning that names them.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -52,7 +53,8 @@ struct RunRecord {
   std::vector<Event> events;
 };
 
-// ConfigError where `directory` is no run directory; CorruptData, with the line, where a file of it is not what it should be.
+// ConfigError where `directory` is no run directory; CorruptData where a file of it is not what it should be, metrics without any record
+// among it.
 RunRecord read_run(const std::filesystem::path& directory);
 
 // The same of a metrics file's text. `source` is for messages.

@@ -29,9 +29,17 @@ std::string exchange_of(const RunRecord& run) {
          (local ? fmt::format(", updates of {} steps", setting(run, "exchange.every")) : ", gradients of every step");
 }
 
+bool was_saved(const RunRecord& run) {
+  bool saved = true;
+  for (const Event& event : run.events) {
+    if (event.what == "checkpoint" || event.what == "checkpoint_failed") saved = event.what == "checkpoint";
+  }
+  return saved;
+}
+
 std::string ending_of(const RunRecord& run) {
   for (auto event = run.events.rbegin(); event != run.events.rend(); ++event) {
-    if (event->what == "done") return "done";
+    if (event->what == "done") return was_saved(run) ? "done" : "done, but its last checkpoint was not saved";
     if (event->what == "stopped") return fmt::format("stopped at step {}", event->step);
     if (event->what == "resume") break;
   }

@@ -1,7 +1,11 @@
 #include "trainer/estimating.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
+#include "base/text.h"
 #include "data/tokenizer.h"
+#include "estimate/disk.h"
 #include "trainer/agreement.h"
 #include "trainer/planning.h"
 #include "trainer/probe.h"
@@ -11,6 +15,7 @@ namespace thinwire::trainer {
 namespace {
 
 constexpr int64_t kOtherThreads = 4;                    // training, control, background, saves
+constexpr double kSpaceMargin = 1.1;                    // as a save asks for
 constexpr int64_t kImageClasses = 10, kImageSide = 28;  // of the one image set there is (data/images.h)
 
 int64_t optimizer_floats(const OptimOptions& optim) { return optim.name == "adamw" ? 2 : optim.momentum > 0 ? 1 : 0; }
@@ -68,6 +73,23 @@ Outlook require_memory(comm::Driver& driver, const Options& options, const Setti
     if (!why.empty()) throw Error(ExitCode::out_of_memory, {reinterpret_cast<const char*>(why.data()), why.size()});
   }
   return outlook;
+}
+
+void require_room(comm::Driver& driver, const std::filesystem::path& directory, IfOccupied if_occupied, const estimate::Subject& subject) {
+  on_rank_zero(driver, "looking for room", [&] {
+    if (const std::string why = why_not_made(directory); !why.empty())
+      throw ConfigError(fmt::format("the run directory {} cannot be made: {}; choose another run.dir", directory.string(), why));
+    const std::filesystem::path at = nearest_existing(directory);
+    std::error_code failed;
+    const auto space = std::filesystem::space(at, failed);
+    const double free_bytes = static_cast<double>(space.available) + bytes_given_back(directory, if_occupied);
+    const double wanted_bytes = kSpaceMargin * estimate::disk_of(subject).state_bytes;
+    if (failed || free_bytes >= wanted_bytes) return;
+    throw CheckpointError(
+        fmt::format("not enough space for a checkpoint in {}: before it is coded it takes about {}, and {} are free; free some space, or "
+                    "choose another run.dir",
+                    at.string(), human_bytes(wanted_bytes), human_bytes(free_bytes)));
+  });
 }
 
 }  // namespace thinwire::trainer

@@ -1,9 +1,10 @@
-// From a configuration to what room estimate works on; and the refusal of a run that does not fit, before it is built.
+// From a configuration to what room estimate works on; and the refusal of a run that does not fit, before it begins.
 #pragma once
 #include "comm/driver.h"
 #include "estimate/memory.h"
 #include "estimate/time.h"
 #include "trainer/options.h"
+#include "trainer/run_directory.h"
 
 namespace thinwire::trainer {
 
@@ -42,5 +43,9 @@ struct Outlook {
 // A collective, before anything large is made. Error(out_of_memory) on every rank where the run does not fit into some rank's host: with
 // the estimate, what is available, the largest parts and three knobs.
 Outlook require_memory(comm::Driver& driver, const Options& options, const Setting& setting);
+
+// A collective, before the run directory is touched. On every rank ConfigError where rank 0 cannot make it, and CheckpointError where there
+// is no room for one checkpoint, as a save asks for it: before anything is coded (docs/formats/checkpoint.md).
+void require_room(comm::Driver& driver, const std::filesystem::path& directory, IfOccupied if_occupied, const estimate::Subject& subject);
 
 }  // namespace thinwire::trainer

@@ -8,7 +8,6 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "base/error.h"
 #include "base/log.h"
 
 namespace thinwire::trainer {
@@ -87,6 +86,12 @@ std::string little_endian(T value) {
   return bytes;
 }
 
+std::filesystem::path new_path(const std::filesystem::path& directory, double wall_time_s) {
+  std::error_code failed;  // then the file cannot be made either
+  std::filesystem::create_directories(directory, failed);
+  return directory / fmt::format("events.out.tfevents.{:010d}.{}.{}.0", static_cast<int64_t>(wall_time_s), log::host_name(), getpid());
+}
+
 }  // namespace
 
 std::string event_record(std::string_view event) {
@@ -94,22 +99,18 @@ std::string event_record(std::string_view event) {
   return length + little_endian(masked_crc(length)) + std::string(event) + little_endian(masked_crc(event));
 }
 
-EventFile::EventFile(const std::filesystem::path& directory, double wall_time_s, int64_t first_step) {
-  std::error_code failed;
-  std::filesystem::create_directories(directory, failed);
-  const auto path =
-      directory / fmt::format("events.out.tfevents.{:010d}.{}.{}.0", static_cast<int64_t>(wall_time_s), log::host_name(), getpid());
-  file_.open(path, std::ios::binary | std::ios::app);
-  if (!file_) throw Error(ExitCode::other, fmt::format("cannot open {} for writing", path.string()));
+EventFile::EventFile(const std::filesystem::path& directory, double wall_time_s, int64_t first_step)
+    : file_(new_path(directory, wall_time_s)) {
   Message version = event_at(wall_time_s, 0);
   version.bytes(event::kFileVersion, "brain.Event:2");
-  record(version.serialised());
+  head_ = event_record(version.serialised());
   if (first_step > 1) {
     Message restart = event_at(wall_time_s, first_step), status;
     status.varint(session_log::kStatus, session_log::kStart);
     restart.message(event::kSessionLog, status);
-    record(restart.serialised());
+    head_ += event_record(restart.serialised());
   }
+  append("");
 }
 
 void EventFile::scalars(double wall_time_s, int64_t step, std::span<const Scalar> scalars) {
@@ -122,7 +123,7 @@ void EventFile::scalars(double wall_time_s, int64_t step, std::span<const Scalar
   }
   Message message = event_at(wall_time_s, step);
   message.message(event::kSummary, values);
-  record(message.serialised());
+  append(event_record(message.serialised()));
 }
 
 void EventFile::text(double wall_time_s, std::string_view tag, std::string_view markdown) {
@@ -140,9 +141,11 @@ void EventFile::text(double wall_time_s, std::string_view tag, std::string_view 
   values.message(summary::kValue, text);
   Message message = event_at(wall_time_s, 0);
   message.message(event::kSummary, values);
-  record(message.serialised());
+  append(event_record(message.serialised()));
 }
 
-void EventFile::record(const std::string& event) { file_ << event_record(event) << std::flush; }
+void EventFile::append(const std::string& record) {
+  if (file_.append(head_ + record)) head_.clear();
+}
 
 }  // namespace thinwire::trainer

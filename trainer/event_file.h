@@ -6,10 +6,11 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "trainer/record_file.h"
 
 namespace thinwire::trainer {
 
@@ -21,18 +22,16 @@ struct Scalar {
 class EventFile {
  public:
   // Makes <directory>/events.out.tfevents.<seconds>.<host>.<process>.0. Error where it cannot. `first_step` above 1: the run was resumed,
-  // and TensorBoard drops what an earlier file says of that step and later ones.
+  // and TensorBoard drops what an earlier file says of that step and later ones. A disk that is full costs records: record_file.h.
   EventFile(const std::filesystem::path& directory, double wall_time_s, int64_t first_step);
 
   void scalars(double wall_time_s, int64_t step, std::span<const Scalar> scalars);
   void text(double wall_time_s, std::string_view tag, std::string_view markdown);  // at step 0
 
-  bool is_good() const { return static_cast<bool>(file_); }  // false: the disk is full, say. What comes later may be written again
-  void retry() { file_.clear(); }
-
  private:
-  void record(const std::string& event);
-  std::ofstream file_;
+  void append(const std::string& record);
+  RecordFile file_;
+  std::string head_;  // what has to come first, until it is written
 };
 
 // One record, for the tests: its framing around a serialised message.

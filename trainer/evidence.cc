@@ -13,9 +13,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/stopwatch.h"
 #include "comm/hang.h"
-#include "trainer/run_directory.h"
 
 namespace thinwire::trainer {
 

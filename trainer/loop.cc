@@ -8,6 +8,7 @@
 #include "base/flight.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/stopwatch.h"
 #include "base/text.h"
 #include "base/trace.h"
@@ -44,7 +45,7 @@ Loop::Loop(Parts& parts, const Restored& restored)
   ledger_.restore(restored.wire_totals);
 }
 
-ExitCode Loop::run() {
+Ended Loop::run() {
   const int64_t last = parts_.options.run.steps;
   if (step_ > 0) {
     if (step_ < last) metrics_.event(step_, "resume", restored_how_);  // a run that is over has its last word said
@@ -52,7 +53,7 @@ ExitCode Loop::run() {
   }
   if (step_ >= last) {
     log::info("step {} of {} is done already; raise run.steps to train on", step_, last);
-    return ExitCode::ok;
+    return {};
   }
   count_outside_steps();
   metrics_.started(step_ + 1);
@@ -67,11 +68,19 @@ ExitCode Loop::run() {
       saves_.save_and_wait(step_, ledger_.state());
       metrics_.event(step_, "stopped", fmt::format("signal {}", signal));
       log::info("stopped by a signal at step {}; go on by the same command with --resume auto", step_);
-      return saves_.last_failed() ? ExitCode::checkpoint : ExitCode::requeue;
+      return ended(ExitCode::requeue);
     }
   }
   finish();
-  return saves_.last_failed() ? ExitCode::checkpoint : ExitCode::ok;
+  return ended(ExitCode::ok);
+}
+
+Ended Loop::ended(ExitCode code) const {
+  if (saves_.last_failure().empty()) return {code};
+  const std::string newest =
+      saves_.last_saved() == 0 ? "there is no checkpoint" : fmt::format("the newest checkpoint is of step {}", saves_.last_saved());
+  return {ExitCode::checkpoint, fmt::format("trained to step {}, but {}; {}: when that is mended, run the same command with --resume auto",
+                                            step_, saves_.last_failure(), newest)};
 }
 
 Loop::OneStep Loop::try_step() {
@@ -247,7 +256,8 @@ void Loop::finish() {
     log::info("{}sent {} per rank in {} steps; all-reduce of fp32 gradients at every step would have sent {}: {}", label(),
               human_bytes(static_cast<double>(sent)), steps, human_bytes(ledger_.dense_bytes() * static_cast<double>(steps)), saving);
   }
-  log::info("{}done: {} {:.4f}, run directory {}", label(), metric_.name, metric_.value, parts_.location.directory.string());
+  log::info("{}{}: {} {:.4f}, run directory {}", label(), saves_.last_failure().empty() ? "done" : "trained", metric_.name, metric_.value,
+            parts_.location.directory.string());
 }
 
 void Loop::show_sample() const {

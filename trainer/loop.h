@@ -14,7 +14,7 @@ namespace thinwire::trainer {
 class Loop {
  public:
   Loop(Parts& parts, const Restored& restored);
-  ExitCode run();  // to run.steps, or until a signal asks for a stop
+  Ended run();  // to run.steps, or until a signal asks for a stop
   // One step as if it were the last of the run, so that whatever is exchanged is: for rehearsal.h. The parts have trained afterwards.
   struct OneStep {
     double loss = 0, step_s = 0;  // of this rank
@@ -40,6 +40,7 @@ class Loop {
   void verify_replicas(int64_t step) const;
   void count_outside_steps();
   void finish();
+  Ended ended(ExitCode code) const;  // with this code, unless the last save failed
   int64_t tokens_per_step() const { return batches_.global_batch() * parts_.task->facts().sample_tokens; }
   void show_sample() const;
   const char* label() const { return parts_.task->facts().synthetic ? "[synthetic data] " : ""; }

@@ -5,7 +5,6 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -77,8 +76,8 @@ Metrics::Metrics(const std::filesystem::path& run_directory, int rank, int64_t r
       rate_(facts.rate) {
   if (rank_ != 0) return;
   const auto path = run_directory / "metrics.jsonl";
-  file_.open(path, std::ios::app);
-  if (!file_) throw Error(ExitCode::other, fmt::format("cannot open {} for writing", path.string()));
+  take_out_half_line(path);
+  file_.emplace(path);
 }
 
 void Metrics::add(const StepTimes& t, uint64_t sent_bytes) {
@@ -181,11 +180,7 @@ void Metrics::show_in_tensorboard(const std::string& resolved_yaml) {
 
 void Metrics::write(const nlohmann::ordered_json& record) {
   if (board_) board_->add(record);
-  file_ << record.dump() << '\n' << std::flush;
-  if (!file_) {
-    log::warn("metrics.jsonl cannot be written (disk full?); training goes on without this record");
-    file_.clear();
-  }
+  file_->append(record.dump() + '\n');
 }
 
 }  // namespace thinwire::trainer

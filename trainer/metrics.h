@@ -4,11 +4,11 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "trainer/record_file.h"
 #include "trainer/task.h"
 #include "trainer/tensorboard.h"
 
@@ -80,7 +80,8 @@ struct SaveRecord {
 class Metrics {
  public:
   static constexpr int kSilent = -1;  // a rank that never writes
-  // Appends to run_directory/metrics.jsonl on rank 0; elsewhere everything is silent. Synthetic data mark every console line.
+  // Appends to run_directory/metrics.jsonl on rank 0, after its last whole line; elsewhere everything is silent. Synthetic data mark every
+  // console line.
   Metrics(const std::filesystem::path& run_directory, int rank, int64_t run_steps, int64_t log_every, int64_t tokens_per_step,
           const TaskFacts& facts);
 
@@ -109,7 +110,7 @@ class Metrics {
   bool synthetic_;
   std::string rate_;
   int64_t first_step_ = 1;
-  std::ofstream file_;
+  std::optional<RecordFile> file_;  // of rank 0
   std::optional<TensorBoard> board_;
   Interval interval_;
 };

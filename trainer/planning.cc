@@ -6,6 +6,7 @@
 
 #include "base/flight.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/text.h"
 #include "compressors/plan/cost.h"
 #include "exchange/attach.h"
@@ -13,7 +14,6 @@
 #include "exchange/plan.h"
 #include "models/footprint.h"
 #include "trainer/estimating.h"
-#include "trainer/run_directory.h"
 
 namespace thinwire::trainer {
 

@@ -1,12 +1,7 @@
 #include "trainer/rehearsal.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-
-#include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -21,8 +16,6 @@ namespace thinwire::trainer {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr double kSpaceMargin = 1.1;  // as a save asks for
 
 std::string memory_line(const std::optional<Outlook>& outlook) {
   const std::string now = fmt::format("{} in this process at its peak so far", human_bytes(static_cast<double>(peak_resident_bytes())));
@@ -44,24 +37,9 @@ std::string wire_line(const estimate::Subject& subject, const Loop::OneStep& ste
 
 }  // namespace
 
-void require_room(const fs::path& directory, double checkpoint_bytes) {
-  const fs::path at = nearest_existing(directory);
-  if (access(at.c_str(), W_OK | X_OK) != 0)
-    throw ConfigError(fmt::format("the run directory {} cannot be made: {}: {}; choose another run.dir", directory.string(), at.string(),
-                                  std::strerror(errno)));
-  std::error_code failed;
-  const auto space = fs::space(at, failed);
-  if (failed || static_cast<double>(space.available) >= kSpaceMargin * checkpoint_bytes) return;
-  throw CheckpointError(fmt::format(
-      "not enough space for a checkpoint in {}: it needs about {}, {} are free; free some space, choose another run.dir, or set "
-      "checkpoint.mode: near_exact",
-      at.string(), human_bytes(kSpaceMargin * checkpoint_bytes), human_bytes(static_cast<double>(space.available))));
-}
-
 ExitCode rehearse(Parts& parts, const Restored& restored, const comm::Transport& transport, const estimate::Subject& subject,
                   const std::optional<Outlook>& outlook) {
   const estimate::Disk disk = estimate::disk_of(subject);
-  on_rank_zero(parts.driver, "looking for room", [&] { require_room(parts.location.directory, disk.checkpoint_bytes); });
   const int world = parts.driver.size();
   const std::string directory = parts.location.directory.string(), resumes = restored.how.empty() ? "a fresh start" : restored.how;
   Loop loop(parts, restored);

@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
-#include <fstream>
 #include <thread>
 
 #include "base/error.h"
@@ -26,6 +25,8 @@ namespace {
 constexpr const char* kLockName = ".lock";  // no sign of a run: it says nothing once nobody holds it
 constexpr const char* kStampFormat = "%Y%m%d-%H%M%S";
 constexpr size_t kStampLength = 15;  // of a date and time in that format
+constexpr std::array kOurs = {"config.yaml", "run.json", "metrics.jsonl", "logs",  "checkpoints", "samples",
+                              "plans",       "tb",       "tokenizer",     "trace", "hang"};
 
 std::string auto_name(const std::string& stem) {
   const std::time_t now = std::time(nullptr);
@@ -49,6 +50,18 @@ std::optional<fs::path> newest_auto_run(const fs::path& dir, const std::string& 
     if (!newest || newest->filename() < entry.path().filename()) newest = entry.path();
   }
   return newest;
+}
+
+// Of the files in it, or of the one that it is.
+double bytes_below(const fs::path& path) {
+  std::error_code unreadable;
+  if (fs::is_regular_file(path, unreadable)) return static_cast<double>(fs::file_size(path, unreadable));
+  double bytes = 0;
+  for (fs::recursive_directory_iterator at(path, unreadable), end; !unreadable && at != end; at.increment(unreadable)) {
+    std::error_code gone;
+    if (const auto size = fs::file_size(at->path(), gone); !gone) bytes += static_cast<double>(size);
+  }
+  return bytes;
 }
 
 bool is_occupied(const fs::path& directory) {
@@ -109,6 +122,29 @@ fs::path nearest_existing(const fs::path& path) {
   return at;
 }
 
+std::string why_not_made(const fs::path& directory) {
+  const fs::path at = nearest_existing(directory);
+  std::error_code unreadable;
+  if (fs::exists(at, unreadable) && !fs::is_directory(at, unreadable)) return at.string() + " is a file, not a directory";
+  if (access(at.c_str(), W_OK | X_OK) == 0) return "";
+  return fmt::format("this user may not write in {}: {}", at.string(), std::strerror(errno));
+}
+
+double bytes_given_back(const fs::path& directory, IfOccupied if_occupied) {
+  double bytes = 0;
+  if (if_occupied == IfOccupied::overwrite) {
+    for (const char* ours : kOurs) bytes += bytes_below(directory / ours);
+  }
+  if (if_occupied == IfOccupied::keep) {
+    std::error_code unreadable;
+    for (const auto& entry : fs::directory_iterator(directory / "checkpoints", unreadable)) {
+      const std::string name = entry.path().filename();
+      if (name.starts_with(".tmp-") || name.starts_with(".trash-")) bytes += bytes_below(entry.path());  // formats/checkpoint.md
+    }
+  }
+  return bytes;
+}
+
 RunLock::RunLock(const fs::path& directory) {
   const fs::path path = directory / kLockName;
   file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -136,27 +172,12 @@ RunLock prepare_directory(const fs::path& directory, IfOccupied if_occupied, Run
     if (!lock.held()) lock = RunLock(directory);
     fs::remove_all(directory / "flight");  // of a former start
     if (if_occupied == IfOccupied::overwrite) {
-      for (const char* ours :
-           {"config.yaml", "run.json", "metrics.jsonl", "logs", "checkpoints", "samples", "plans", "tb", "tokenizer", "trace", "hang"})
-        fs::remove_all(directory / ours);
+      for (const char* ours : kOurs) fs::remove_all(directory / ours);
     }
     return lock;
   } catch (const fs::filesystem_error& e) {
     throw ConfigError(fmt::format("cannot make the run directory {}: {}", directory.string(), e.code().message()));
   }
-}
-
-void write_text(const fs::path& path, const std::string& text) {
-  std::error_code failed;
-  fs::create_directories(path.parent_path(), failed);
-  const fs::path temporary = path.string() + ".tmp";
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file << text << std::flush;
-    if (!file) throw Error(ExitCode::other, fmt::format("cannot write {}", path.string()));
-  }
-  fs::rename(temporary, path, failed);
-  if (failed) throw Error(ExitCode::other, fmt::format("cannot write {}: {}", path.string(), failed.message()));
 }
 
 }  // namespace thinwire::trainer

@@ -31,6 +31,10 @@ void check_directory(const std::filesystem::path& directory, IfOccupied if_occup
 
 // The path, or the folder nearest above it that is there: whose rights and room decide whether the path can be made.
 std::filesystem::path nearest_existing(const std::filesystem::path& path);
+// Why this user can make no directory there, "/data/x is a file, not a directory"; empty where it can. Touches nothing.
+std::string why_not_made(const std::filesystem::path& directory);
+// What a start there gives back to the disk: of a run that is replaced all, of one that goes on what saves that were cut short have left.
+double bytes_given_back(const std::filesystem::path& directory, IfOccupied if_occupied);
 
 // Held by rank 0 for as long as it trains: the kernel lets go of it when the process ends, however it ends.
 class RunLock {
@@ -56,8 +60,5 @@ RunLock lock_former_run(const std::filesystem::path& directory);
 // Makes and locks the directory, unless it is locked already; `overwrite` removes what earlier runs left there under our names. Called when
 // nothing else can refuse the run.
 RunLock prepare_directory(const std::filesystem::path& directory, IfOccupied if_occupied, RunLock lock = {});
-
-// Writes a small text file whole or not at all.
-void write_text(const std::filesystem::path& path, const std::string& text);
 
 }  // namespace thinwire::trainer

@@ -1,5 +1,7 @@
 #include "trainer/saves.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/flight.h"
@@ -73,10 +75,15 @@ void Saves::settle() {
 }
 
 void Saves::tell(const SaveRecord& record) {
-  last_failed_ = !record.failure.empty();
-  if (!last_failed_) last_saved_ = record.step;
+  last_failure_ = record.failure;
+  if (last_failure_.empty()) last_saved_ = record.step;
   metrics_.saved(record);
-  if (last_failed_) log::warn("the checkpoint of step {} was not saved, training goes on: {}", record.step, record.failure);
+  if (last_failure_.empty()) return;
+  const std::string told = fmt::format("the checkpoint of step {} was not saved, training goes on: {}", record.step, record.failure);
+  if (parts_.driver.rank() == 0)
+    log::warn("{}", told);
+  else
+    log::info("{}", told);  // to its own file: it is the same for all
 }
 
 checkpoint::RunFacts Saves::facts() const {

@@ -21,7 +21,9 @@ class Saves {
   // Tells of a save beside training that has ended; does not wait. Throws what ended it, where that is no failure of the disk.
   void poll();
 
-  bool last_failed() const { return last_failed_; }  // of the saves that have ended
+  // Of the saves that have ended, on every rank alike.
+  const std::string& last_failure() const { return last_failure_; }  // why the last one failed; empty: it is committed
+  int64_t last_saved() const { return last_saved_; }                 // the newest that is committed; 0: none
 
  private:
   void begin(int64_t step, std::array<int64_t, 4>& wire_totals);
@@ -33,7 +35,7 @@ class Saves {
   Parts& parts_;
   Metrics& metrics_;
   int64_t last_saved_;
-  bool last_failed_ = false;
+  std::string last_failure_;
   HostMemory snapshot_{HostMemory::Kind::snapshot};
   double blocked_s_ = 0;               // by the save under way
   checkpoint::BackgroundSaver saver_;  // last: it reads the snapshot

@@ -3,8 +3,6 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "base/log.h"
-
 namespace thinwire::trainer {
 
 namespace {
@@ -60,9 +58,6 @@ void TensorBoard::add(const nlohmann::ordered_json& record) {
   scalars.reserve(numbers.size());
   for (const auto& [tag, value] : numbers) scalars.push_back({tag, value});
   file_.scalars(record["ts"], record["step"], scalars);
-  if (file_.is_good()) return;
-  log::warn("the event file in tb/ cannot be written (disk full?); training goes on without this record");
-  file_.retry();
 }
 
 }  // namespace thinwire::trainer

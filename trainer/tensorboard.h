@@ -14,7 +14,7 @@ class TensorBoard {
   // Error where the file cannot be made. `resolved_yaml` is shown under "text".
   TensorBoard(const std::filesystem::path& directory, double wall_time_s, int64_t first_step, const std::string& resolved_yaml);
 
-  // A record of any kind; what is no number of interest is left out. A disk that is full costs the record and a warning.
+  // A record of any kind; what is no number of interest is left out.
   void add(const nlohmann::ordered_json& record);
 
  private:

@@ -10,6 +10,7 @@
 #include "base/flight.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/trace.h"
 #include "exchange/attach.h"
 #include "models/cuda.h"
@@ -216,8 +217,8 @@ Setting setting_of(const comm::Driver& driver, const comm::Transport& transport,
 }
 
 // Everything that can refuse a run comes before its directory is touched: a refused run may be corrected and started again.
-ExitCode train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver,
-                         Watchdog& watchdog) {
+Ended train_connected(const Options& options, comm::Transport& transport, const RunRequest& request, comm::Driver& driver,
+                      Watchdog& watchdog) {
   auto facts = request.config;
   facts["program version"] = request.version;
   facts["program build"] = request.build;
@@ -234,11 +235,14 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
   if (parts.location.may_resume)
     on_rank_zero(driver, "locking the run directory", [&] { lock = lock_former_run(parts.location.directory); });
   const Restored restored = resume(parts);
-  if (request.dry_run) return rehearse(parts, restored, transport, subject_of(options, setting), outlook);
+  const estimate::Subject subject = subject_of(options, setting);
+  const bool trains = restored.step < options.run.steps;
+  if (trains) require_room(driver, parts.location.directory, if_occupied(request), subject);
+  if (request.dry_run) return {rehearse(parts, restored, transport, subject, outlook)};
 
   on_rank_zero(driver, "preparing the run directory", [&] {
     lock = prepare_directory(parts.location.directory, if_occupied(request), std::move(lock));
-    if (restored.step == 0 || restored.step < options.run.steps) write_run_files(parts, transport, hosts);  // else nothing will be trained
+    if (trains) write_run_files(parts, transport, hosts);
   });
   require_shared_storage(driver, parts.location.directory, hosts);
   watchdog.use_directory(parts.location.directory);
@@ -252,7 +256,7 @@ ExitCode train_connected(const Options& options, comm::Transport& transport, con
 
 }  // namespace
 
-ExitCode train(const Options& options, comm::Transport& transport, const RunRequest& request) {
+Ended train(const Options& options, comm::Transport& transport, const RunRequest& request) {
   at::set_num_threads(static_cast<int>(options.run.threads));
   const Recording recording(transport.world_rank(), options.comm.lanes);
   Watchdog watchdog(flight::current(), request.end_process);

@@ -29,7 +29,11 @@ struct RunRequest {
   std::function<void(ExitCode, const std::string& why)> end_process;
 };
 
-// ok, checkpoint (trained to the end, but the last save failed), or requeue (stopped by a signal after a good checkpoint).
-ExitCode train(const Options& options, comm::Transport& transport, const RunRequest& request);
+// How a run came to its end: ok; requeue: stopped by a signal after a good checkpoint; checkpoint: the last save failed.
+struct Ended {
+  ExitCode code = ExitCode::ok;
+  std::string why = {};  // of checkpoint, for people; the same on every rank
+};
+Ended train(const Options& options, comm::Transport& transport, const RunRequest& request);
 
 }  // namespace thinwire::trainer

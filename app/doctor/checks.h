@@ -14,8 +14,9 @@ struct Patient {
 };
 
 Findings check_libraries(const Patient& patient);  // built with, found, and what is missing of them
-Findings check_data(const Patient& patient);       // the files of data.source, or of the packages that bring data
-Findings check_machine(const Patient& patient);    // cores and binding, memory, disks, clock
-Findings check_network(const Patient& patient);    // interfaces, names, ports
+// The files of data.source, or of the packages that bring data; data.tokenizer; the model of model.init.
+Findings check_data(const Patient& patient);
+Findings check_machine(const Patient& patient);  // cores and binding, memory, disks, clock
+Findings check_network(const Patient& patient);  // interfaces, names, ports
 
 }  // namespace thinwire::app::doctor

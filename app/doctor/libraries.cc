@@ -8,9 +8,7 @@
 #include "app/doctor/checks.h"
 #include "app/doctor/cuda.h"
 #include "app/verbs.h"
-#include "base/text.h"
 #include "comm/libraries.h"
-#include "data/footprint.h"
 #include "models/library.h"
 
 namespace thinwire::app::doctor {
@@ -51,23 +49,6 @@ Findings check_libraries(const Patient& patient) {
   for (Finding& finding : findings_of(examine_cuda(), use)) findings.push_back(std::move(finding));
   findings.push_back(check_program("mpirun", "transport mpi", "openmpi-bin"));
   findings.push_back(check_program("ssh", "launch --hostfile, or mpirun on several hosts,", "openssh-client"));
-  return findings;
-}
-
-Findings check_data(const Patient& patient) {
-  const auto state = [&](const std::string& source, const std::string& fix, bool is_wanted) -> Finding {
-    data::DataOptions options = patient.options.data;
-    options.source = source;
-    const auto found = data::footprint(options);
-    if (found.is_known) return {"data", source, human_bytes(found.kept_bytes) + " in memory"};
-    return is_wanted ? bad(ExitCode::data, "data", source, "its files are not here", fix)
-                     : note("data", source, "its files are not here", fix);
-  };
-  const std::string& wanted = patient.options.data.source;
-  const auto is_wanted = [&](const char* source) { return patient.is_configured && wanted == source; };
-  Findings findings{state("gcide", "sudo apt-get install dict-gcide", is_wanted("gcide")),
-                    state("fashion_mnist", "sudo apt-get install dataset-fashion-mnist", is_wanted("fashion_mnist"))};
-  if (is_wanted("text") || is_wanted("tokens")) findings.push_back(state(wanted, "correct data.files", true));
   return findings;
 }
 

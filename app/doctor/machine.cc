@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -7,6 +6,7 @@
 #include <filesystem>
 
 #include "app/doctor/checks.h"
+#include "base/cores.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "trainer/run_directory.h"
@@ -23,14 +23,9 @@ constexpr double kLeastMemory = 1e9;
 
 std::string number(double value) { return fmt::format("{:g}", value); }
 
-int cores_allowed() {
-  cpu_set_t allowed;
-  return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-}
-
 Findings check_cores(const Patient& patient) {
   const long all = sysconf(_SC_NPROCESSORS_ONLN);
-  const int allowed = cores_allowed(), ranks = patient.environment.local_world;
+  const int allowed = bound_cores(), ranks = patient.environment.local_world;
   const auto quota = cgroup_limits().cpus;
   const auto threads = patient.options.run.threads;
   const auto omp = comm::environment_variable("OMP_NUM_THREADS");
@@ -41,7 +36,7 @@ Findings check_cores(const Patient& patient) {
   } else {
     findings.push_back({"cores", "cores", value});
   }
-  const double usable = std::min<double>(quota.value_or(allowed), allowed);
+  const double usable = usable_cores();
   // Ranks that are bound have their own; those that are not share them all.
   const double wanted = static_cast<double>(threads) * (allowed < all ? 1 : ranks);
   const std::string threads_value = fmt::format("run.threads {}, OMP_NUM_THREADS {}, ranks here {}", threads, omp.value_or("unset"), ranks);
@@ -81,8 +76,8 @@ Findings check_disks(const Patient& patient) {
   const fs::path runs = trainer::nearest_existing(patient.options.run.dir);
   const auto disk = fs::space(runs, failed);
   const std::string value = fmt::format("{} free in {}", human_bytes(static_cast<double>(disk.available)), runs.string());
-  if (access(runs.c_str(), W_OK | X_OK) != 0) {
-    findings.push_back(bad(ExitCode::usage, "disks", "run.dir", value + ", which this user may not write", "choose another run.dir"));
+  if (const std::string why = trainer::why_not_made(runs); !why.empty()) {
+    findings.push_back(bad(ExitCode::usage, "disks", "run.dir", why, "choose another run.dir"));
   } else if (!failed && static_cast<double>(disk.available) < kLeastDisk) {
     findings.push_back(
         note("disks", "run.dir", value, "free some space, or choose another run.dir; `thinwire estimate` says what checkpoints take"));

@@ -80,7 +80,7 @@ void check_listening(const Patient& patient, Findings& findings) {
   try {
     if (grpc.address != "auto") ip = comm::own_address(grpc.address, ip, true);
   } catch (const Error& e) {
-    findings.push_back(bad(ExitCode::comm, kSection, "comm.grpc.address", e.what(), "set comm.grpc.address to one of these, or to auto"));
+    findings.push_back(bad(e.code(), kSection, "comm.grpc.address", e.what(), "set comm.grpc.address to one of these, or to auto"));
     return;
   }
   const auto [first, last] = comm::parse_ports(grpc.ports);

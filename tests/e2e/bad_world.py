@@ -111,6 +111,12 @@ class Binding(thinwire.Case):
         self.assertNotIn("warning", self.train("run.steps=1", "compress.codec=none", name="free").err)
 
 
+    def test_a_rank_with_more_threads_than_cores_is_warned(self):
+        cores = len(os.sched_getaffinity(0))
+        done = self.train("run.steps=1", f"run.threads={cores + 1}")
+        self.assertRegex(done.err, rf"warning: run\.threads is {cores + 1}, but a rank here may use [\d.]+ cores?: .*set run\.threads to \d+")
+
+
 class NonFinite(thinwire.Case):
     def assert_named(self, done):
         self.assertRegex(done.err, r"non-finite .*'model\.\S+' on rank \d at step \d")

@@ -213,6 +213,27 @@ class Doctor(Case):
         self.assertEqual(done.code, DATA, done.text)
         self.assertEqual(found["data", "text"]["state"], "BAD")
 
+    def test_what_a_configuration_names_and_is_not_there_has_the_code_of_a_run(self):
+        for setting, place, words in ((f"run.dir={self.folder}/words.txt", ("disks", "run.dir"), "words.txt is a file, not a directory"),
+                                      ("model.init=nosuch", ("data", "model.init"), "nosuch"), ("data.tokenizer=nosuch", ("data", "data.tokenizer"), "nosuch"),
+                                      ("data.tokenizer=no/such.json", ("data", "data.tokenizer"), "no/such.json"),
+                                      ("comm.grpc.address=eth9", ("network", "comm.grpc.address"), "eth9")):
+            with self.subTest(setting):
+                done, found = self.found(thinwire.program, "doctor", "-c", "small.yaml", "--set", setting)
+                self.assertIn(words, found[place]["value"])
+                self.assertEqual((found[place]["state"], found[place]["code"]), ("BAD", done.code), done.text)
+                launcher = ["launch", "-n", 2, "--"] if setting.startswith("comm") else []
+                self.assertEqual(self.start(thinwire.program, *launcher, *self.train_words([setting])).wait().code, done.code)
+
+    def test_a_model_of_another_shape_is_no_start(self):
+        self.train("run.steps=1")
+        words = ["doctor", "-c", "small.yaml", "--set", "model.init=runs/run"]
+        done, found = self.found(thinwire.program, *words)
+        self.assertEqual((done.code, found["data", "model.init"]["state"]), (0, "ok"), done.text)
+        done, found = self.found(thinwire.program, *words, "--set", "model.layers=3")
+        self.assertEqual(done.code, CHECKPOINT, done.text)
+        self.assertIn("model.layers: config 3, there 2", found["data", "model.init"]["value"])
+
 
 if __name__ == "__main__":
     thinwire.main()

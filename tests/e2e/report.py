@@ -1,4 +1,5 @@
 """A report of real runs, and its pictures by a real browser at the widths of a phone and a desk, light and dark."""
+import json
 import os
 import pathlib
 import shutil
@@ -28,9 +29,28 @@ class Report(thinwire.Case):
         self.assert_says(self.thinwire("report", self.folder / "nowhere", code=CONFIG_ERROR), "nowhere", "run directory")
         self.train("run.steps=1")
         run = self.run_of()
-        with open(run.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write("nonsense\n{}\n")
-        self.assert_says(self.thinwire("report", run.path, code=CORRUPT), "metrics.jsonl:")
+        (run.path / "metrics.jsonl").write_text("nonsense\n", encoding="ascii")
+        self.assert_says(self.thinwire("report", run.path, code=CORRUPT), "metrics.jsonl:1:")
+
+    def test_a_line_that_was_torn_is_named_and_left_out(self):
+        self.train("run.steps=3")
+        run = self.run_of()
+        lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        torn = lines[0][:40] + lines[1]
+        (run.path / "metrics.jsonl").write_text("".join([*lines, torn, *lines[-1:]]), encoding="utf-8")
+        done = self.thinwire("report", run.path)
+        self.assertRegex(done.err, rf"warning: .*metrics\.jsonl: line {len(lines) + 1} is no JSON object, and left out\n$")
+        self.assertTrue((run.path / "report.html").exists())
+
+    def test_a_run_goes_on_behind_its_last_whole_line(self):
+        self.train("run.steps=10")
+        run = self.run_of()
+        with open(run.path / "metrics.jsonl", "a", encoding="ascii") as file:
+            file.write('{"ts":17')
+        self.assert_says(self.train(options=["--resume", "auto"]), "half a line")
+        for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            json.loads(line)
+        self.assertEqual(self.thinwire("report", run.path).err, "")
 
 
 class Pictures(thinwire.Case):

@@ -137,7 +137,7 @@ class FailingDisk(Saves):
         self.assertEqual(self.run_of().steps_saved(), [])
         self.assertEqual(list((self.run_of().path / "checkpoints").iterdir()), [])
 
-    def test_of_one_process_under_mpirun_is_told_by_all(self):
+    def test_of_one_process_under_mpirun_is_told_with_its_rank(self):
         done = self.train("checkpoint.every=10", "checkpoint.keep=0", ranks=2, code=CHECKPOINT,
                           environment=disk(of="rank-00001.safetensors", fails=True))
         self.assert_says(done, "rank 1: cannot bring", "rank-00001.safetensors", "Input/output error", "step 20/20")

@@ -2,9 +2,9 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "base/output.h"
 #include "checkpoint/model_folder.h"
 #include "trainer/pretrained/hf_config.h"
 
@@ -39,19 +39,15 @@ void export_to_folder(const Pretrained& model, const fs::path& given, const HfEx
   if (fs::exists(folder))
     throw ConfigError(fmt::format("--out {}: it exists already; choose another folder, or remove it", given.string()));
   checkpoint::Files files;
-  const fs::path temporary = folder.parent_path() / fmt::format(".{}.tmp-{}", folder.filename().string(), getpid());
-  if (folder.has_parent_path()) checkpoint::make_directories(files, folder.parent_path());
-  files.make_directory(temporary);
   try {
-    write_all(model, temporary, options);
-    files.sync_directory(temporary);
-    files.rename(temporary, folder);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
-    throw;
+    write_folder(folder, [&](const fs::path& temporary) {
+      write_all(model, temporary, options);
+      files.sync_directory(temporary);
+    });
+    files.sync_directory(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
+  } catch (const CheckpointError& e) {
+    throw Error(ExitCode::other, e.what());  // what is written is no checkpoint
   }
-  files.sync_directory(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
 }
 
 }  // namespace thinwire::trainer

@@ -13,8 +13,8 @@ struct HfExportOptions {
 };
 
 // Makes `folder` with config.json, generation_config.json, the tensors (checkpoint/model_folder.h) and the tokenizer's files; under another
-// name until all is there. The same model and options give the same bytes. ConfigError when the folder exists; CheckpointError when it
-// cannot be written.
+// name until all is there. The same model and options give the same bytes. ConfigError when the folder exists; Error(other) when it
+// cannot be written: then nothing is left of it.
 void export_to_folder(const Pretrained& model, const std::filesystem::path& folder, const HfExportOptions& options);
 
 }  // namespace thinwire::trainer

@@ -117,8 +117,8 @@ const data::Tokenizer& tokenizer_of(const Source& source) {
   throw CheckpointError(fmt::format("{}: there is no tokenizer with it (tokenizer.json or tokenizer.model)", source.description));
 }
 
-void initialise(const models::Model& model, const models::ModelOptions& options, int64_t vocab_size) {
-  const Source source = open_source(options.init);
+Source open_init(const models::ModelOptions& options, int64_t vocab_size) {
+  Source source = open_source(options.init);
   std::vector<std::string> lines;
   const auto compare = [&](const char* key, const auto& wanted, const auto& there) {
     if (wanted != there) lines.push_back(fmt::format("  {}: config {}, there {}", key, wanted, there));
@@ -138,7 +138,11 @@ void initialise(const models::Model& model, const models::ModelOptions& options,
                     "section that fits it",
                     options.init, join(lines, "\n"), options.init));
   }
-  load_weights(model, source.weights);
+  return source;
+}
+
+void initialise(const models::Model& model, const models::ModelOptions& options, int64_t vocab_size) {
+  load_weights(model, open_init(options, vocab_size).weights);
 }
 
 }  // namespace thinwire::trainer

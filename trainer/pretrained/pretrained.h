@@ -37,8 +37,9 @@ const data::Tokenizer& tokenizer_of(const Source& source);  // CheckpointError w
 // Where a run keeps its tokenizer's files, so that it can be read again wherever the run is moved to.
 std::filesystem::path tokenizer_folder(const std::filesystem::path& run_directory);
 
-// model.init: fills a model that is to be trained. CheckpointError also when `options` ask for another model than there is, naming each key
-// with both values.
+// model.init, whose weights fill a model that is to be trained. CheckpointError also when `options` ask for another model than there is,
+// naming each key with both values.
+Source open_init(const models::ModelOptions& options, int64_t vocab_size);
 void initialise(const models::Model& model, const models::ModelOptions& options, int64_t vocab_size);
 
 }  // namespace thinwire::trainer

@@ -171,6 +171,11 @@ TEST(Together, GivesEveryoneAllResults) {
   });
 }
 
+TEST(Together, AllThatFailedAreNamedWithTheFirstOnesReason) {
+  const std::vector<RankResult> results = {{true, ""}, {false, "no"}, {true, ""}, {false, "never"}};
+  EXPECT_EQ(error_of([&] { throw_if_any_failed(results, "test"); }), "test: ranks 1, 3: no");
+}
+
 // Work that takes longer than the wire waits for a message must not look like a lost peer.
 TEST(Together, ASlowDiskIsNoLostPeer) {
   on_ranks(

@@ -43,6 +43,14 @@ TEST(Page, SaysWhatARunCost) {
   EXPECT_NE(page.find("the rest 20ms"), std::string::npos);  // 0.4 - 0.3 - 0.05 - 0.03
 }
 
+TEST(Page, SaysWhetherTheLastCheckpointWasSaved) {
+  RunRecord ended = run("one");
+  ended.events = {{5, "checkpoint_failed", "full"}, {10, "checkpoint", ""}, {10, "done", ""}};
+  EXPECT_EQ(make_page({ended}).find("was not saved"), std::string::npos);
+  std::swap(ended.events[0], ended.events[1]);
+  EXPECT_NE(make_page({ended}).find("done, but its last checkpoint was not saved"), std::string::npos);
+}
+
 TEST(Page, NeedsNoNetworkAndNoScript) {
   const std::string page = make_page({run("one"), run("two")});
   for (const char* word : {"<script", "http:", "https:", "src=", "@import", "url(//"})

@@ -54,13 +54,32 @@ TEST(RunRecord, TakesAnyMetricAndTheNewestLayers) {
   EXPECT_EQ(run.layers_step, 4);
 }
 
-TEST(RunRecord, LastLineMayBeCutOffButNoOther) {
+TEST(RunRecord, ALastLineThatIsCutOffIsLeftOutInSilence) {
+  testing::internal::CaptureStderr();
   EXPECT_EQ(read("{\"kind\":\"train\",\"step\":1,\"loss\":5.0}\n{\"kind\":\"tra").train.size(), 1u);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(RunRecord, OtherLinesThatAreNoRecordsAreLeftOutAndNamed) {
+  const std::string good = "{\"kind\":\"train\",\"step\":1,\"loss\":5.0}\n", torn = "{\"kind\":\"tra{\"kind\":\"eval\"}\n";
+  const auto warning_of = [](const std::string& text) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(read(text).train.size(), 1u);
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_NE(warning_of(torn + good).find("metrics.jsonl: line 1 is no JSON object"), std::string::npos);
+  EXPECT_NE(warning_of(torn + good + torn + "{}\n").find("lines 1, 3 are no JSON object"), std::string::npos);
+  std::string many = good;
+  for (int i = 0; i < 12; ++i) many += torn;
+  EXPECT_NE(warning_of(many).find("lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more are no JSON object"), std::string::npos);
+}
+
+TEST(RunRecord, AFileWithoutARecordIsRefused) {
   try {
-    read("{\"kind\":\"train\",\"step\":1,\"loss\":5.0}\nnonsense\n{}\n");
-    FAIL() << "garbage was taken for a record";
+    read("\nnonsense\n");
+    FAIL() << "garbage was taken for a run";
   } catch (const CorruptData& e) {
-    EXPECT_NE(std::string(e.what()).find("metrics.jsonl:2"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("metrics.jsonl:1"), std::string::npos) << e.what();
   }
 }
 

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "base/error.h"
+#include "tests/support/small_files.h"
 
 namespace thinwire::trainer {
 namespace {
@@ -46,8 +48,23 @@ TEST_F(EventFiles, AreTheBytesOfTheFormat) {
   EventFile file(directory_, kTime_s, 1);
   const Scalar loss[] = {{"train/loss", 2.5f}};
   file.scalars(kTime_s, 1, loss);
-  EXPECT_TRUE(file.is_good());
   EXPECT_EQ(hex(contents()), std::string(kVersionRecord) + kScalarRecord);
+}
+
+// A reader finds a record by the lengths of those before it.
+TEST_F(EventFiles, HaveWholeRecordsAloneWhateverADiskRefused) {
+  const Scalar loss[] = {{"train/loss", 2.5f}}, other[] = {{"train/loss", 7.5f}};
+  for (const rlim_t room : {10, 40, 60}) {  // less than the first record, that one, half of another
+    fs::remove_all(directory_);
+    std::optional<EventFile> file;
+    {
+      const test::SmallFiles small(room);
+      file.emplace(directory_, kTime_s, 1);
+      file->scalars(kTime_s, 1, other);
+    }
+    file->scalars(kTime_s, 1, loss);
+    EXPECT_EQ(hex(contents()), std::string(kVersionRecord) + kScalarRecord) << room;
+  }
 }
 
 TEST_F(EventFiles, OfAResumedRunSayFromWhere) {

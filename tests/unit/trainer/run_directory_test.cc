@@ -31,6 +31,28 @@ TEST_F(RunDirectory, NearestExistingIsTheFolderAboveWhatIsNotThere) {
   EXPECT_EQ(nearest_existing("/no/such/folder"), "/");
 }
 
+TEST_F(RunDirectory, CannotBeMadeBelowAFile) {
+  EXPECT_EQ(why_not_made(root_ / "runs" / "one"), "");
+  std::ofstream(root_ / "file") << "text\n";
+  EXPECT_EQ(why_not_made(root_ / "file"), (root_ / "file").string() + " is a file, not a directory");
+  EXPECT_EQ(why_not_made(root_ / "file" / "one"), (root_ / "file").string() + " is a file, not a directory");
+}
+
+TEST_F(RunDirectory, AStartGivesBackWhatItReplacesOrWhatSavesHaveLeft) {
+  const auto put = [&](const fs::path& path, size_t bytes) {
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << std::string(bytes, 'x');
+  };
+  EXPECT_EQ(bytes_given_back(root_ / "none", IfOccupied::overwrite), 0);
+  put(root_ / "metrics.jsonl", 5);
+  put(root_ / "checkpoints/step-00000010/model.safetensors", 300);
+  put(root_ / "checkpoints/.tmp-step-00000020-0a/model.safetensors", 70);
+  put(root_ / "notes.txt", 1000);  // not ours
+  EXPECT_EQ(bytes_given_back(root_, IfOccupied::refuse), 0);
+  EXPECT_EQ(bytes_given_back(root_, IfOccupied::keep), 70);
+  EXPECT_EQ(bytes_given_back(root_, IfOccupied::overwrite), 375);
+}
+
 TEST_F(RunDirectory, AutoNameIsStemDateAndTime) {
   const auto location = locate_run(options_, {}, "quick");
   EXPECT_EQ(location.directory.parent_path(), root_);
