@@ -39,6 +39,16 @@ Error output_error(const fs::path& path, int error) {
   return {ExitCode::other, fmt::format("cannot write {}: {}; {}", path.string(), std::strerror(error), fix_of(error))};
 }
 
+int write_whole(int file, ConstBytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
 OutputFile::OutputFile(const fs::path& path, fs::path named)
     : named_(named.empty() ? path : std::move(named)), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
   if (file_ < 0) throw output_error(named_, errno);
@@ -49,12 +59,7 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::write(ConstBytes bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw output_error(named_, errno);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
+  if (const int error = write_whole(file_, bytes); error != 0) throw output_error(named_, error);
 }
 
 void OutputFile::close() {

@@ -15,6 +15,9 @@ namespace thinwire {
 // "cannot write PATH: No space left on device; free some space there, or write elsewhere". `error`: of errno.
 Error output_error(const std::filesystem::path& path, int error);
 
+// write(2) until all is written. 0, or errno, with some of it written perhaps.
+int write_whole(int file, ConstBytes bytes);
+
 // A file that is written from front to end, in place of what was there. Left unfinished, it is closed as it is.
 class OutputFile {
  public:

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/output.h"
+
 namespace thinwire::checkpoint {
 namespace {
 
@@ -38,12 +40,7 @@ int Files::create(const fs::path& path) {
 }
 
 void Files::write(int file, ConstBytes bytes, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write", path, errno);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
+  if (const int error = write_whole(file, bytes); error != 0) fail("write", path, error);
 }
 
 void Files::sync(int file, const fs::path& path) {

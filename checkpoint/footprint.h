@@ -11,4 +11,7 @@ double thread_bytes(const CheckpointOptions& options, uint64_t largest_elems, si
 // Bytes that each element takes while it waits to be coded: a level of near_exact's moments, of residuals in extreme too.
 inline constexpr double kLevelBytes = 1;
 
+// What a save wants free, over its bytes before they are coded.
+inline constexpr double kSpaceMargin = 1.1;
+
 }  // namespace thinwire::checkpoint

@@ -10,6 +10,7 @@
 #include "base/trace.h"
 #include "checkpoint/agreement.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/footprint.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/retention.h"
@@ -20,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kSpaceMargin = 1.1;
 
 // Differs between saves; no result depends on it.
 std::string fresh_id() {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "checkpoint/footprint.h"
 #include "data/tokenizer.h"
 #include "estimate/disk.h"
 #include "trainer/agreement.h"
@@ -15,7 +16,6 @@ namespace thinwire::trainer {
 namespace {
 
 constexpr int64_t kOtherThreads = 4;                    // training, control, background, saves
-constexpr double kSpaceMargin = 1.1;                    // as a save asks for
 constexpr int64_t kImageClasses = 10, kImageSide = 28;  // of the one image set there is (data/images.h)
 
 int64_t optimizer_floats(const OptimOptions& optim) { return optim.name == "adamw" ? 2 : optim.momentum > 0 ? 1 : 0; }
@@ -82,8 +82,9 @@ void require_room(comm::Driver& driver, const std::filesystem::path& directory, 
     const std::filesystem::path at = nearest_existing(directory);
     std::error_code failed;
     const auto space = std::filesystem::space(at, failed);
-    const double free_bytes = static_cast<double>(space.available) + bytes_given_back(directory, if_occupied);
-    const double wanted_bytes = kSpaceMargin * estimate::disk_of(subject).state_bytes;
+    const double wanted_bytes = checkpoint::kSpaceMargin * estimate::disk_of(subject).state_bytes;
+    double free_bytes = static_cast<double>(space.available);
+    if (free_bytes < wanted_bytes) free_bytes += bytes_given_back(directory, if_occupied);
     if (failed || free_bytes >= wanted_bytes) return;
     throw CheckpointError(
         fmt::format("not enough space for a checkpoint in {}: before it is coded it takes about {}, and {} are free; free some space, or "

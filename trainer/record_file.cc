@@ -29,7 +29,7 @@ RecordFile::~RecordFile() {
 }
 
 bool RecordFile::append(std::string_view record) {
-  if (const int error = write_whole(record); error != 0) {
+  if (const int error = write_record(record); error != 0) {
     if (num_lost_++ == 0)
       log::warn("{} cannot be written: {}; training goes on, and what it would hold is lost until there is room again", path_.string(),
                 std::strerror(error));
@@ -40,22 +40,16 @@ bool RecordFile::append(std::string_view record) {
   return true;
 }
 
-int RecordFile::write_whole(std::string_view record) {
+int RecordFile::write_record(std::string_view record) {
   if (const int error = take_back(); error != 0) return error;
   struct stat facts {};
   if (::fstat(file_, &facts) != 0) return errno;
-  while (!record.empty()) {
-    const ssize_t written = ::write(file_, record.data(), record.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int error = errno;
-      torn_at_ = facts.st_size;
-      take_back();
-      return error;
-    }
-    record.remove_prefix(static_cast<size_t>(written));
+  const int error = write_whole(file_, bytes_of(record));
+  if (error != 0) {
+    torn_at_ = facts.st_size;
+    take_back();
   }
-  return 0;
+  return error;
 }
 
 int RecordFile::take_back() {

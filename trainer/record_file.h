@@ -22,7 +22,7 @@ class RecordFile {
   bool append(std::string_view record);  // false: it is lost
 
  private:
-  int write_whole(std::string_view record);  // 0, or errno
+  int write_record(std::string_view record);  // 0, or errno
   int take_back();
 
   std::filesystem::path path_;

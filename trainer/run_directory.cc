@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/listing.h"
 #include "base/text.h"
+#include "checkpoint/layout.h"
 
 namespace thinwire::trainer {
 
@@ -136,10 +137,9 @@ double bytes_given_back(const fs::path& directory, IfOccupied if_occupied) {
     for (const char* ours : kOurs) bytes += bytes_below(directory / ours);
   }
   if (if_occupied == IfOccupied::keep) {
-    std::error_code unreadable;
-    for (const auto& entry : fs::directory_iterator(directory / "checkpoints", unreadable)) {
-      const std::string name = entry.path().filename();
-      if (name.starts_with(".tmp-") || name.starts_with(".trash-")) bytes += bytes_below(entry.path());  // formats/checkpoint.md
+    for (const std::string& name : checkpoint::work_in(directory / "checkpoints")) {
+      const checkpoint::Work work = checkpoint::parse_work_name(name)->work;
+      if (work == checkpoint::Work::tmp || work == checkpoint::Work::trash) bytes += bytes_below(directory / "checkpoints" / name);
     }
   }
   return bytes;
