@@ -23,8 +23,8 @@ import zipnn
 def read_tensors(program, step, prefix, bf16):
     """The bytes of the fp32 tensors whose names begin with prefix; with bf16, rounded to nearest, ties to even."""
     with tempfile.TemporaryDirectory() as folder:
-        raw = pathlib.Path(folder) / "raw"
-        subprocess.run([program, "ckpt", "convert", step, "--to", raw, "--mode", "raw"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([program, "ckpt", "convert", step, "--to", folder, "--mode", "raw"], check=True, stdout=subprocess.DEVNULL)
+        (raw,) = pathlib.Path(folder).glob("checkpoints/step-*")
         with safetensors.safe_open(raw / "model.safetensors", "numpy") as file:
             tensors = [file.get_tensor(name) for name in file.keys() if name.startswith(prefix) and file.get_slice(name).get_dtype() == "F32"]
     return [(rounded(tensor) if bf16 else tensor).tobytes() for tensor in tensors]
