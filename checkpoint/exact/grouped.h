@@ -97,14 +97,17 @@ class GroupedCoder {
   }
 
   void sort(std::span<const Word> words, std::span<const Word> before, Numbers numbers, const Groups& groups) {
-    places_.resize(words.size());
-    for (auto* sorted : {&elements_, &differences_, &sorted_before_}) sorted->resize(words.size());
+    const size_t room = std::max(places_.size(), words.size());  // never less: growing again would clear it
+    places_.resize(room);
+    for (auto* sorted : {&elements_, &differences_, &sorted_before_}) sorted->resize(room);
     groups.places(before, numbers, places_);
     for (size_t i = 0; i < words.size(); ++i) sorted_before_[places_[i]] = before[i];
     if (words.data() == before.data()) return;
     for (size_t i = 0; i < words.size(); ++i) elements_[places_[i]] = words[i];
-    kernels::differences(std::span<const Word>(elements_), std::span<const Word>(sorted_before_), numbers, std::span(differences_));
-    compare_signs(elements_, sorted_before_, numbers, elements_);
+    const std::span now = std::span(elements_).first(words.size());
+    const auto then = std::span<const Word>(sorted_before_).first(words.size());
+    kernels::differences(std::span<const Word>(now), then, numbers, std::span(differences_).first(words.size()));
+    compare_signs(now, then, numbers, now);
   }
 
   // From where the largest difference begins.
