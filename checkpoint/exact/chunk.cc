@@ -134,7 +134,7 @@ struct ChunkCoder::Worker {
     const Repeats repeats = numbers == Numbers::integers ? Repeats::likely : Repeats::unlikely;
     out.push_back(static_cast<std::byte>(best.form));
     if (!best.before.empty()) {
-      return grouped.encode(grouped.plan(best.words, best.before, numbers, 1), best.before, numbers, repeats, streams, out);
+      return grouped.encode(grouped.plan(best.words, best.before, numbers, 1), repeats, streams, out);
     }
     if (best.form == Form::scaled) {
       for (const auto* table : {&best.scale.rows, &best.scale.columns}) {

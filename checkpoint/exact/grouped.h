@@ -21,6 +21,7 @@ struct Group {
 struct Grouping {
   std::vector<uint8_t> last;  // contexts: groups.h
   std::vector<Group> groups;
+  Groups places;
   double coded_bytes = 0;  // that it is expected to take
 };
 
@@ -31,7 +32,7 @@ class GroupedCoder {
   Grouping plan(std::span<const Word> words, std::span<const Word> before, Numbers numbers, double times) {
     Groups groups(before, numbers);
     const auto fewest = static_cast<size_t>(static_cast<double>(kFewestInGroup) / times);
-    Grouping grouping{groups.choose_bounds(std::max(fewest, kFewestInSample)), {}, 0};
+    Grouping grouping{groups.choose_bounds(std::max(fewest, kFewestInSample)), {}, {}, 0};
     groups.divide(grouping.last);
     sort(words, before, numbers, groups);
     for (size_t g = 0; g < grouping.last.size(); ++g) {
@@ -43,14 +44,12 @@ class GroupedCoder {
       grouping.groups.push_back({differs ? Content::differences : Content::elements, differs ? of_differences : of_elements});
       grouping.coded_bytes += grouping.groups.back().rotation.coded_bytes;
     }
+    grouping.places = std::move(groups);
     return grouping;
   }
 
   // Of what plan() has just seen.
-  void encode(const Grouping& grouping, std::span<const Word> before, Numbers numbers, Repeats repeats, StreamCoder& streams,
-              std::vector<std::byte>& out) {
-    Groups groups(before, numbers);
-    groups.divide(grouping.last);
+  void encode(const Grouping& grouping, Repeats repeats, StreamCoder& streams, std::vector<std::byte>& out) {
     const auto append = [&](auto value) { out.push_back(static_cast<std::byte>(value)); };
     append(grouping.last.size() - 1);
     for (size_t g = 0; g < grouping.last.size(); ++g) {
@@ -60,7 +59,7 @@ class GroupedCoder {
     }
     for (size_t g = 0; g < grouping.last.size(); ++g) {
       const auto& source = grouping.groups[g].content == Content::differences ? differences_ : elements_;
-      planes_.encode(part(source, groups, g), grouping.groups[g].rotation.bits, repeats, streams, out);
+      planes_.encode(part(source, grouping.places, g), grouping.groups[g].rotation.bits, repeats, streams, out);
     }
   }
 
@@ -68,17 +67,23 @@ class GroupedCoder {
     const Grouping grouping = read(in);
     Groups groups(before, numbers);
     groups.divide(grouping.last);
-    sort(before, before, numbers, groups);  // of which sorted_before_ is needed
+    make_room(words.size());
+    std::array<Word, 256> of_differences{};  // all bits, where a group holds them
     for (size_t g = 0; g < grouping.last.size(); ++g) {
-      const std::span<Word> now = std::span(elements_).subspan(groups.begin(g), groups.elems(g));
-      planes_.decode(in, grouping.groups[g].rotation.bits, streams, now);
-      if (grouping.groups[g].content == Content::elements) {
-        compare_signs(now, part(sorted_before_, groups, g), numbers, now);
-      } else {
-        kernels::undo_differences(std::span<const Word>(now), part(sorted_before_, groups, g), numbers, now);
-      }
+      if (grouping.groups[g].content == Content::differences) of_differences[g] = static_cast<Word>(~Word{0});
+      planes_.decode(in, grouping.groups[g].rotation.bits, streams, std::span(elements_).subspan(groups.begin(g), groups.elems(g)));
     }
-    for (size_t i = 0; i < words.size(); ++i) words[i] = elements_[places_[i]];
+    groups.for_each_place(before, numbers, [&](size_t i, size_t group, size_t place) {
+      words[i] = elements_[place];
+      differences_[i] = of_differences[group];
+    });
+    // Both ways for every element: of what is not of the one, nothing remains. Choosing first would take longer.
+    const std::span later = std::span(unsorted_).first(words.size());
+    kernels::undo_differences(std::span<const Word>(words), before, numbers, later);
+    for (size_t i = 0; i < words.size(); ++i) {
+      const Word differs = differences_[i];
+      words[i] = static_cast<Word>((differs & later[i]) | (~differs & compare_sign(words[i], before[i], numbers)));
+    }
   }
 
  private:
@@ -91,23 +96,21 @@ class GroupedCoder {
   }
 
   // Of floats, the sign becomes whether it is another than it was; and back.
-  static void compare_signs(std::span<const Word> words, std::span<const Word> before, Numbers numbers, std::span<Word> out) {
-    const Word mask = numbers == Numbers::floats ? kSign<Word> : Word{0};
-    for (size_t i = 0; i < words.size(); ++i) out[i] = static_cast<Word>(words[i] ^ (before[i] & mask));
+  static Word compare_sign(Word word, Word before, Numbers numbers) {
+    return numbers == Numbers::floats ? static_cast<Word>(word ^ (before & kSign<Word>)) : word;
+  }
+
+  void make_room(size_t words) {
+    for (auto* room : {&elements_, &differences_, &unsorted_}) room->resize(std::max(room->size(), words));
   }
 
   void sort(std::span<const Word> words, std::span<const Word> before, Numbers numbers, const Groups& groups) {
-    const size_t room = std::max(places_.size(), words.size());  // never less: growing again would clear it
-    places_.resize(room);
-    for (auto* sorted : {&elements_, &differences_, &sorted_before_}) sorted->resize(room);
-    groups.places(before, numbers, places_);
-    for (size_t i = 0; i < words.size(); ++i) sorted_before_[places_[i]] = before[i];
-    if (words.data() == before.data()) return;
-    for (size_t i = 0; i < words.size(); ++i) elements_[places_[i]] = words[i];
-    const std::span now = std::span(elements_).first(words.size());
-    const auto then = std::span<const Word>(sorted_before_).first(words.size());
-    kernels::differences(std::span<const Word>(now), then, numbers, std::span(differences_).first(words.size()));
-    compare_signs(now, then, numbers, now);
+    make_room(words.size());
+    kernels::differences(words, before, numbers, std::span(unsorted_).first(words.size()));
+    groups.for_each_place(before, numbers, [&](size_t i, size_t, size_t place) {
+      elements_[place] = compare_sign(words[i], before[i], numbers);
+      differences_[place] = unsorted_[i];
+    });
   }
 
   // From where the largest difference begins.
@@ -138,8 +141,8 @@ class GroupedCoder {
   }
 
   PlaneCoder<Word> planes_;
-  std::vector<Word> elements_, differences_, sorted_before_;  // one group after another
-  std::vector<uint32_t> places_;
+  std::vector<Word> elements_, differences_;  // one group after another, and as long as was ever needed
+  std::vector<Word> unsorted_;                // differences
 };
 
 }  // namespace thinwire::checkpoint::exact

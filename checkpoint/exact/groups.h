@@ -19,9 +19,17 @@ size_t context_of(Word earlier, Numbers numbers) {
 
 class Groups {
  public:
+  Groups() = default;
   template <class Word>
   Groups(std::span<const Word> earlier, Numbers numbers) {
-    for (const Word word : earlier) ++counts_[context_of(word, numbers)];
+    // In turn into four tables, so that no count of a frequent exponent waits for the one before it.
+    std::array<std::array<uint32_t, 256>, 4> counts{};
+    size_t i = 0;
+    for (; i + 4 <= earlier.size(); i += 4) {
+      for (size_t t = 0; t < 4; ++t) ++counts[t][context_of(earlier[i + t], numbers)];
+    }
+    for (; i < earlier.size(); ++i) ++counts[0][context_of(earlier[i], numbers)];
+    for (size_t c = 0; c < counts_.size(); ++c) counts_[c] = counts[0][c] + counts[1][c] + counts[2][c] + counts[3][c];
   }
 
   // Bounds of groups of at least `fewest` elements, as far as there are so many: group g takes the contexts above last[g - 1] up to
@@ -57,12 +65,15 @@ class Groups {
   size_t begin(size_t group) const { return begin_[group]; }
   size_t elems(size_t group) const { return begin_[group + 1] - begin_[group]; }
 
-  // Element i of the chunk is to[i]-th of all groups one after another. Within a group the order stays.
-  template <class Word>
-  void places(std::span<const Word> earlier, Numbers numbers, std::span<uint32_t> to) const {
+  // visit(i, group, place): element i of the chunk is place-th of all groups one after another. Within a group the order stays.
+  template <class Word, class Visit>
+  void for_each_place(std::span<const Word> earlier, Numbers numbers, const Visit& visit) const {
     std::array<uint32_t, 256> next{};
     std::copy(begin_.begin(), begin_.end() - 1, next.begin());
-    for (size_t i = 0; i < earlier.size(); ++i) to[i] = next[group_of_[context_of(earlier[i], numbers)]]++;
+    for (size_t i = 0; i < earlier.size(); ++i) {
+      const size_t group = group_of_[context_of(earlier[i], numbers)];
+      visit(i, group, next[group]++);
+    }
   }
 
  private:

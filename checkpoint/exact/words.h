@@ -41,18 +41,24 @@ constexpr Word unzigzag(Word x) {
 
 namespace reference {
 
-// out = zigzag(ordered(x) - ordered(earlier)), and back. All spans have one length; out may be the input.
+// What later() undoes: zigzag(ordered(x) - ordered(earlier)).
+template <class Word>
+constexpr Word difference(Word x, Word earlier, Numbers numbers) {
+  return zigzag(static_cast<Word>(ordered(x, numbers) - ordered(earlier, numbers)));
+}
+template <class Word>
+constexpr Word later(Word difference, Word earlier, Numbers numbers) {
+  return unordered(static_cast<Word>(unzigzag(difference) + ordered(earlier, numbers)), numbers);
+}
+
+// All spans have one length; out may be the input.
 template <class Word>
 void differences(std::span<const Word> x, std::span<const Word> earlier, Numbers numbers, std::span<Word> out) {
-  for (size_t i = 0; i < x.size(); ++i) {
-    out[i] = zigzag(static_cast<Word>(ordered(x[i], numbers) - ordered(earlier[i], numbers)));
-  }
+  for (size_t i = 0; i < x.size(); ++i) out[i] = difference(x[i], earlier[i], numbers);
 }
 template <class Word>
 void undo_differences(std::span<const Word> d, std::span<const Word> earlier, Numbers numbers, std::span<Word> out) {
-  for (size_t i = 0; i < d.size(); ++i) {
-    out[i] = unordered(static_cast<Word>(unzigzag(d[i]) + ordered(earlier[i], numbers)), numbers);
-  }
+  for (size_t i = 0; i < d.size(); ++i) out[i] = later(d[i], earlier[i], numbers);
 }
 
 template <class Word>

@@ -145,7 +145,10 @@ TEST(Groups, TakeEveryElementOnceInOrder) {
   EXPECT_EQ(last.back(), 255);
   groups.divide(last);
   std::vector<uint32_t> to(earlier.size()), next;
-  groups.places(std::span<const uint32_t>(earlier), Numbers::floats, to);
+  groups.for_each_place(std::span<const uint32_t>(earlier), Numbers::floats, [&](size_t i, size_t group, size_t place) {
+    EXPECT_LE(earlier[i] >> 23 & 0xff, last[group]);
+    to[i] = static_cast<uint32_t>(place);
+  });
   size_t elems = 0;
   for (size_t g = 0; g < last.size(); ++g) {
     EXPECT_GE(groups.elems(g), kFewestInGroup);
