@@ -74,7 +74,7 @@ inline void pack(ConstBytes bytes, Packing packing, std::byte* out) {
 // `packed` has packed_bytes(bytes.size(), width) bytes.
 inline void unpack(ConstBytes packed, Packing packing, MutableBytes bytes) {
   const unsigned width = packing.width;
-  const uint64_t used = (uint64_t{1} << 8 * width) - 1, constants = packing.constant * 0x0101010101010101;
+  const uint64_t used = (uint64_t{1} << 8 * width) - 1, constants = packing.constant * UINT64_C(0x0101010101010101);
   const packing_steps::Join bytes_to_pairs(8, width), pairs_to_fours(16, 2 * width), fours_to_eight(32, 4 * width);
   const auto spread = [&](uint64_t word) {
     word = pairs_to_fours.part(fours_to_eight.part(word & used));
