@@ -38,6 +38,7 @@ void Exchange::lay_out(SlotTable table) {
   norms_.resize(table_->slots().size());
   measured_.resize(table_->slots().size());
   squares_.resize(table_->slots().size());
+  norm_holds_.assign(table_->slots().size(), false);
   open_.assign(table_->num_fragments(), {});
   const auto fp32 = std::dynamic_pointer_cast<const compressors::Codec>(compressors::CodecChoice().make());
   placement_.lay_out(*table_, *fp32, why_all_through_host());
@@ -120,8 +121,8 @@ void Exchange::run_round(comm::Wire& wire, uint32_t index, std::span<float> valu
   if (samples_) note_samples(index, info.scale, values);
   const bool measures = measures_ && !info.dense;
   for (const Slot slot : bucket.slots) measured_[slot] = norms_[slot];
-  if (measures) note_inputs(index, info.scale, values);
-  rounds_[index]->run(wire, info, values, feedback_.get());
+  const bool finite = measures && note_inputs(index, info.scale, values);
+  rounds_[index]->run(wire, info, values, feedback_.get(), finite);
   if (measures) note_residual(index);
 }
 
@@ -132,15 +133,18 @@ void Exchange::note_samples(uint32_t index, float scale, std::span<const float> 
   for (size_t i = 0; i < values.size(); ++i) sums[i] += scale * values[i];
 }
 
-void Exchange::note_inputs(uint32_t index, float scale, std::span<const float> values) {
+bool Exchange::note_inputs(uint32_t index, float scale, std::span<const float> values) {
   const Bucket& bucket = table_->buckets()[index];
   const float decay = feedback_ ? feedback_->decay() : 0;
+  bool finite = true;
   for (const Slot slot : bucket.slots) {
     std::vector<float> unpacked;
     const auto x = values.subspan(table_->offset(slot) - bucket.begin, table_->slots()[slot].elems());
     const auto e = feedback_ ? feedback_->residual(slot, unpacked) : std::span<float>();
-    rounds_[index]->courier().measure({.x = x.data(), .scale = scale, .residual = e.data(), .decay = decay}, x.size(), squares_[slot]);
+    const compressors::In offered = {.x = x.data(), .scale = scale, .residual = e.data(), .decay = decay};
+    finite &= rounds_[index]->courier().measure(offered, x.size(), squares_[slot]);
   }
+  return finite;
 }
 
 void Exchange::note_residual(uint32_t index) {
@@ -185,7 +189,10 @@ void Exchange::finish(uint32_t fragment) {
   for (const uint32_t b : round.buckets) {
     times_.encode_s += rounds_[b]->codec_s();
     sent_bytes += rounds_[b]->sent_bytes();
-    for (const Slot slot : table_->buckets()[b].slots) norms_[slot] = measured_[slot];
+    for (const Slot slot : table_->buckets()[b].slots) {
+      norms_[slot] = measured_[slot];
+      norm_holds_[slot] = measures_ && !round.info.dense;
+    }
   }
   const double wire_s = driver_.counters().busy_s - round.wire_busy_before_s;
   times_.wire_s_per_byte = sent_bytes == 0 ? 0 : wire_s / static_cast<double>(sent_bytes);

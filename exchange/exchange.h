@@ -106,7 +106,7 @@ class Exchange {
   void run_bucket(comm::Wire& wire, uint32_t bucket);
   void run_round(comm::Wire& wire, uint32_t bucket, std::span<float> values);
   void note_samples(uint32_t bucket, float scale, std::span<const float> values);
-  void note_inputs(uint32_t bucket, float scale, std::span<const float> values);
+  bool note_inputs(uint32_t bucket, float scale, std::span<const float> values);  // whether all are known to be finite
   void note_residual(uint32_t bucket);
 
   comm::Driver& driver_;
@@ -131,6 +131,7 @@ class Exchange {
   std::vector<float> sampled_;
   uint64_t rounds_sampled_ = 0;
   std::vector<SlotNorms> norms_, measured_;  // measured_: of rounds under way
+  std::vector<bool> norm_holds_;             // by slot: norms_ tells its residual as it is now
   std::vector<Squares> squares_;             // likewise
   std::vector<float> unpacked_;
 };

@@ -42,7 +42,8 @@ double Exchange::residual_norm() {
   double squares = 0;
   for (Slot slot = 0; feedback_ && slot < table_->slots().size(); ++slot) {
     if (is_open(table_->slots()[slot].fragment)) continue;
-    squares += placement_.home_of(table_->bucket_of(slot)).square_sum(feedback_->residual(slot, unpacked_));
+    squares += norm_holds_[slot] ? norms_[slot].residual
+                                 : placement_.home_of(table_->bucket_of(slot)).square_sum(feedback_->residual(slot, unpacked_));
   }
   return std::sqrt(squares);
 }

@@ -117,7 +117,7 @@ ConstBytes DeviceCourier::seal(Frame& frame) {
 }
 
 void DeviceCourier::unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out,
-                           size_t base) {
+                           size_t base, Onto onto) {
   trace::Span decodes(trace::Lane::decode, "bucket", bucket());
   decodes.moves(frame.size());
   const TimeInto time = time_codec();
@@ -126,8 +126,9 @@ void DeviceCourier::unpack(int from_rank, uint16_t leg, ConstBytes frame, std::s
   open(from_rank, leg, frame, pieces, [&, on_device = on_device, on_host = on_host](const Piece& piece, ConstBytes payload) {
     std::byte* there = lane_.device(whole_units(payload.size()));
     lane_.runtime().copy(there, payload.data(), payload.size(), lane_.stream());
-    device_half(piece).decode_add(piece.layer, {there, payload.size()}, weight, out + (piece.begin - base),
-                                  context(piece, on_device + done));
+    float* const to = out + (piece.begin - base);
+    if (onto == Onto::zeros) lane_.runtime().zero(to, piece.elems() * sizeof(float), lane_.stream());
+    device_half(piece).decode_add(piece.layer, {there, payload.size()}, weight, to, context(piece, on_device + done));
     reports_.push_back({false, decoded_.size(), on_host + done});
     decoded_.push_back({&piece, payload, from_rank});
     ++done;
@@ -189,12 +190,8 @@ void DeviceCourier::blame(const Decoded& decoded) {
   broken_invariant("a payload that the device refuses is refused by the host");
 }
 
-void DeviceCourier::zero(std::span<float> x) { lane_.runtime().zero(x.data(), x.size_bytes(), lane_.stream()); }
-
-std::span<float> DeviceCourier::zeros(std::vector<float>&, size_t elems) {
-  const std::span<float> x(reinterpret_cast<float*>(lane_.device(elems * sizeof(float))), elems);
-  zero(x);
-  return x;
+std::span<float> DeviceCourier::numbers(std::vector<float>&, size_t elems) {
+  return {reinterpret_cast<float*>(lane_.device(elems * sizeof(float))), elems};
 }
 
 // sum(sums, scratch) puts the work on the stream.
@@ -208,9 +205,10 @@ void DeviceCourier::measure_into(std::array<double*, 2> to, Sum&& sum) {
   measured_.push_back({on_host, to});
 }
 
-void DeviceCourier::measure(const compressors::In& in, size_t elems, Squares& squares) {
+bool DeviceCourier::measure(const compressors::In& in, size_t elems, Squares& squares) {
   measure_into({&squares.input, &squares.offered},
                [&](double* sums, std::byte* scratch) { lane_.home().machine().kernels.squares(in, elems, sums, scratch, lane_.stream()); });
+  return false;  // not known before settle()
 }
 
 void DeviceCourier::measure(std::span<const float> x, double& square_sum) {

@@ -23,12 +23,12 @@ class DeviceCourier final : public Courier {
   MutableBytes room(Frame& frame, size_t num_bytes) override;
   void pack(uint16_t leg, std::span<const Piece> pieces, OfferOf offer_of, Frame& frame) override;
   ConstBytes seal(Frame& frame) override;
-  void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base) override;
+  void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base,
+              Onto onto) override;
   void settle() override;
   bool require_finite(std::span<const Piece>, OfferOf) override { return false; }  // residuals are not replaced in place
-  void zero(std::span<float> x) override;
-  std::span<float> zeros(std::vector<float>& own, size_t elems) override;
-  void measure(const compressors::In& in, size_t elems, Squares& squares) override;
+  std::span<float> numbers(std::vector<float>& own, size_t elems) override;
+  bool measure(const compressors::In& in, size_t elems, Squares& squares) override;
   void measure(std::span<const float> x, double& square_sum) override;
 
  private:

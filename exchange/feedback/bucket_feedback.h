@@ -18,13 +18,15 @@ class BucketFeedback {
   bool wants_decoded() const { return policy_ != nullptr && policy_->wants_decoded(); }
   bool dense_settles() const { return policy_ != nullptr && policy_->dense_settles(); }
 
-  void open(std::span<float> x, float scale) {
+  // `finite`: scale * x + decay * residual is known to be.
+  void open(std::span<float> x, float scale, bool finite) {
     open_.scale = scale;
     if (policy_ != nullptr) policy_->open(open_, x);
+    finite_ = finite && (policy_ == nullptr || policy_->offers_as_given());
   }
   // `at`: of the part, in the bucket.
   Offer in(Slot slot, size_t at, const float* x) {
-    return policy_ != nullptr ? policy_->in(open_, slot, at, x) : Offer{{x, open_.scale, nullptr, 1}};
+    return (policy_ != nullptr ? policy_->in(open_, slot, at, x) : Offer{{x, open_.scale, nullptr, 1}}).known(finite_);
   }
   void sent(size_t elems, std::span<const float> decoded) {
     if (policy_ != nullptr) policy_->sent(open_, elems, decoded);
@@ -43,6 +45,7 @@ class BucketFeedback {
  private:
   ErrorFeedback* policy_ = nullptr;
   OpenRange open_;
+  bool finite_ = false;
 };
 
 }  // namespace thinwire::exchange

@@ -12,6 +12,7 @@ class Ef14 final : public ErrorFeedback {
   Offer in(OpenRange& range, Slot slot, size_t at, const float* x) override {
     return residuals_[table_.bucket_of(slot)].offer(at, x, range.scale, decay_);
   }
+  bool offers_as_given() const override { return true; }
   void sent(OpenRange& range, size_t elems, std::span<const float>) override;  // encode() has updated the residual in its own pass
   void received(OpenRange&, std::span<float>) override {}
   void dense(OpenRange&, std::span<const float>) override {}  // residuals wait for the next compressed round

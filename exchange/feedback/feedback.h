@@ -70,6 +70,8 @@ class ErrorFeedback {
   virtual void open(OpenRange& range, std::span<float> x) = 0;
   // What a codec is to encode of the part of `slot` that begins at `at` in the range and whose numbers, as open() left them, are at x.
   virtual Offer in(OpenRange& range, Slot slot, size_t at, const float* x) = 0;
+  // Is that decay() * residual(slot) + scale * x, of the x that open() was given?
+  virtual bool offers_as_given() const { return false; }
   // `decoded`: what peers decode of this rank's own message. Empty unless wants_decoded().
   virtual bool wants_decoded() const { return false; }
   virtual void sent(OpenRange& range, size_t elems, std::span<const float> decoded) = 0;

@@ -34,11 +34,11 @@ BucketRound::BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& n
   if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->start(Draw(seed).fork("sketch").fork(table.version()));
 }
 
-void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback) {
+void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback, bool finite) {
   const uint64_t sent_before = wire.counters().sent_bytes;
   feedback_.use(feedback);
   if (nodes_.flat()) {
-    combine(wire, info, values);
+    combine(wire, info, values, finite);
   } else {
     // In a node's sum nobody could tell whose number it was.
     host_.begin(info, wire);
@@ -49,14 +49,14 @@ void BucketRound::run(comm::Wire& wire, const RoundInfo& info, std::span<float> 
     nodes_.reduce(wire, values, from_node_);
     if (nodes_.leads()) {
       comm::Wire leaders = nodes_.leaders(wire);
-      combine(leaders, info, values);
+      combine(leaders, info, values, false);
     }
     nodes_.spread(wire, values);
   }
   sent_bytes_ = wire.counters().sent_bytes - sent_before;
 }
 
-void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values) {
+void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values, bool finite) {
   courier().begin(info, wire);
   if (info.dense) {
     if (!dense_) dense_ = std::make_unique<TwoShot>(dense_pieces_, wire.size(), uint16_t{0}, home_);
@@ -69,7 +69,7 @@ void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<flo
     return;
   }
   dense_.reset();  // its buffers are twice the bucket; dense rounds are rare
-  feedback_.open(values, info.scale);
+  feedback_.open(values, info.scale, finite);
   if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->run(wire, host_, values, feedback_);
   if (auto* gather = std::get_if<Gather>(&way_)) gather->run(wire, courier(), values, feedback_);
   if (auto* two_shot = std::get_if<TwoShot>(&way_)) two_shot->run(wire, courier(), values, feedback_);

@@ -20,8 +20,8 @@ class BucketRound {
 
   // Replaces values (this bucket's flat range) by the mean over all ranks, or what that stands for under `feedback` (null: errors are
   // dropped). Throws NonFiniteError that names the slot and the rank before any byte is sent, and CommError when a peer's bytes are not
-  // what they should be.
-  void run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback);
+  // what they should be. `finite`: values and what is kept for them were measured, and are.
+  void run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback, bool finite);
 
   Courier& courier() { return elsewhere_ ? *elsewhere_ : host_; }
   double codec_s() { return courier().codec_s(); }       // of the last run
@@ -38,7 +38,7 @@ class BucketRound {
   std::span<float> memory(Slot slot);  // of a sketch; else empty
 
  private:
-  void combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values);
+  void combine(comm::Wire& wire, const RoundInfo& info, std::span<float> values, bool finite);
 
   const SlotTable& table_;
   const Nodes& nodes_;

@@ -30,6 +30,8 @@ struct Frame {
   ConstBytes sealed;
 };
 
+enum class Onto : uint8_t { sums, zeros };  // what is decoded is added to
+
 class Courier {
  public:
   using OfferOf = FunctionRef<Offer(const Piece&)>;
@@ -50,20 +52,19 @@ class Courier {
   virtual void pack(uint16_t leg, std::span<const Piece> pieces, OfferOf offer_of, Frame& frame) = 0;
   virtual ConstBytes seal(Frame& frame) = 0;
 
-  // out[piece.begin - base] += weight * decoded, for all pieces. CommError names `from_rank` and what is wrong; on a device the next seal()
-  // or settle() may throw it.
-  virtual void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out,
-                      size_t base) = 0;
+  // out[piece.begin - base] += weight * decoded, for all pieces; onto zeros: whatever was there before. CommError names `from_rank` and what
+  // is wrong; on a device the next seal() or settle() may throw it.
+  virtual void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base,
+                      Onto onto) = 0;
   virtual void settle() = 0;
 
   // NonFiniteError as pack() would throw it: called before the first of them is packed, it keeps a round that is refused from changing the
   // residuals of those in front of the bad one. Whether they have been looked at: not where residuals are not changed in place.
   virtual bool require_finite(std::span<const Piece> pieces, OfferOf offer_of) = 0;
 
-  virtual void zero(std::span<float> x) = 0;
-  virtual std::span<float> zeros(std::vector<float>& own, size_t elems) = 0;  // until the round's end; in `own` where that is theirs
-  // Known after settle().
-  virtual void measure(const compressors::In& in, size_t elems, Squares& squares) = 0;
+  virtual std::span<float> numbers(std::vector<float>& own, size_t elems) = 0;  // any; until the round's end; in `own` where that is theirs
+  // Known after settle(). Returns whether all that was measured is finite, as far as that is known by now.
+  virtual bool measure(const compressors::In& in, size_t elems, Squares& squares) = 0;
   virtual void measure(std::span<const float> x, double& square_sum) = 0;
 
   TimeInto time_codec() { return TimeInto(codec_s_); }

@@ -13,8 +13,8 @@ void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, Bu
   const ConstBytes sealed = courier.seal(outgoing_);
   std::span<float> decoded;
   if (feedback.wants_decoded()) {
-    decoded = courier.zeros(decoded_, values.size());
-    courier.unpack(wire.rank(), 0, sealed, pieces_, 1.0f, decoded.data(), 0);
+    decoded = courier.numbers(decoded_, values.size());
+    courier.unpack(wire.rank(), 0, sealed, pieces_, 1.0f, decoded.data(), 0, Onto::zeros);
   }
   feedback.sent(values.size(), decoded);
 
@@ -23,10 +23,10 @@ void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, Bu
     if (r != own) from_[r] = courier.room(incoming_[r], Courier::worst_frame_bytes(pieces_));
   }
   comm::all_gather(wire, sealed, from_);
-  courier.zero(values);
   for (size_t r = 0; r < ranks; ++r) {
     const ConstBytes frame = r == own ? sealed : ConstBytes(from_[r]);
-    courier.unpack(static_cast<int>(r), 0, frame, pieces_, 1.0f / static_cast<float>(ranks), values.data(), 0);
+    courier.unpack(static_cast<int>(r), 0, frame, pieces_, 1.0f / static_cast<float>(ranks), values.data(), 0,
+                   r == 0 ? Onto::zeros : Onto::sums);
   }
   courier.settle();
 }

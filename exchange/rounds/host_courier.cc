@@ -52,11 +52,14 @@ void HostCourier::pack(uint16_t leg, std::span<const Piece> pieces, OfferOf offe
 }
 
 void HostCourier::unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out,
-                         size_t base) {
+                         size_t base, Onto onto) {
   trace::Span decodes(trace::Lane::decode, "bucket", bucket());
   decodes.moves(frame.size());
-  open(from_rank, leg, frame, pieces,
-       [&](const Piece& piece, ConstBytes payload) { decode(from_rank, piece, payload, weight, out + (piece.begin - base)); });
+  open(from_rank, leg, frame, pieces, [&](const Piece& piece, ConstBytes payload) {
+    float* const to = out + (piece.begin - base);
+    if (onto == Onto::zeros) std::fill_n(to, piece.elems(), 0.0f);  // piece by piece, so that decoding finds it in the cache
+    decode(from_rank, piece, payload, weight, to);
+  });
 }
 
 size_t HostCourier::encode(const Piece& piece, uint16_t leg, In in, std::byte* out) {
@@ -101,11 +104,15 @@ void HostCourier::find_non_finite(const Piece& piece, const In& in) const {
   broken_invariant("a codec refuses only numbers that are not finite");
 }
 
-void HostCourier::zero(std::span<float> x) { std::ranges::fill(x, 0.0f); }
-
-std::span<float> HostCourier::zeros(std::vector<float>& own, size_t elems) {
-  own.assign(elems, 0.0f);
+std::span<float> HostCourier::numbers(std::vector<float>& own, size_t elems) {
+  own.resize(elems);
   return own;
+}
+
+// A sum of squares in double is finite exactly when all of its floats are.
+bool HostCourier::measure(const In& in, size_t elems, Squares& squares) {
+  squares = squares_of(in, elems);
+  return std::isfinite(squares.offered);
 }
 
 void HostCourier::measure(std::span<const float> x, double& square_sum) { square_sum = compressors::dense_kernels::square_sum(x); }

@@ -11,12 +11,12 @@ class HostCourier final : public Courier {
   MutableBytes room(Frame& frame, size_t num_bytes) override;
   void pack(uint16_t leg, std::span<const Piece> pieces, OfferOf offer_of, Frame& frame) override;
   ConstBytes seal(Frame& frame) override { return frame.sealed; }
-  void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base) override;
+  void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base,
+              Onto onto) override;
   void settle() override {}
   bool require_finite(std::span<const Piece> pieces, OfferOf offer_of) override;
-  void zero(std::span<float> x) override;
-  std::span<float> zeros(std::vector<float>& own, size_t elems) override;
-  void measure(const compressors::In& in, size_t elems, Squares& squares) override { squares = squares_of(in, elems); }
+  std::span<float> numbers(std::vector<float>& own, size_t elems) override;
+  bool measure(const compressors::In& in, size_t elems, Squares& squares) override;
   void measure(std::span<const float> x, double& square_sum) override;
 
   // For who works on the numbers without a payload: NonFiniteError as pack() would throw it, this round's draws with so much scratch.

@@ -26,19 +26,18 @@ void TwoShot::run(comm::Wire& wire, Courier& courier, std::span<float> values, B
   const size_t ranks = owned_.size(), own = static_cast<size_t>(me);
   contribute(wire, courier, values, feedback);
 
-  const auto sum = courier.zeros(sum_, owned_elems(me));
+  const auto sum = courier.numbers(sum_, owned_elems(me));
   for (size_t r = 0; r < ranks; ++r) {
     const ConstBytes frame = r == own ? to_[r] : ConstBytes(from_[r]);
-    courier.unpack(static_cast<int>(r), leg_, frame, owned_[own], 1.0f, sum.data(), owned_begin(me));
+    courier.unpack(static_cast<int>(r), leg_, frame, owned_[own], 1.0f, sum.data(), owned_begin(me), r == 0 ? Onto::zeros : Onto::sums);
   }
   combine(courier, me, sum, feedback);
   for (size_t r = 0; r < ranks; ++r) from_[r] = courier.room(incoming_[r], Courier::worst_frame_bytes(owned_[r]));
   comm::all_gather(wire, sealed_mean_, from_);
 
-  courier.zero(values);
   for (size_t r = 0; r < ranks; ++r) {
     const ConstBytes frame = r == own ? sealed_mean_ : ConstBytes(from_[r]);
-    courier.unpack(static_cast<int>(r), static_cast<uint16_t>(leg_ + 1), frame, owned_[r], 1.0f, values.data(), 0);
+    courier.unpack(static_cast<int>(r), static_cast<uint16_t>(leg_ + 1), frame, owned_[r], 1.0f, values.data(), 0, Onto::zeros);
   }
   courier.settle();
 }
@@ -55,8 +54,8 @@ void TwoShot::contribute(comm::Wire& wire, Courier& courier, std::span<float> va
   for (size_t r = 0; r < owned_.size(); ++r) to_[r] = courier.seal(outgoing_[r]);
   std::span<float> decoded;
   if (feedback.wants_decoded()) {
-    decoded = courier.zeros(decoded_, values.size());
-    for (size_t r = 0; r < owned_.size(); ++r) courier.unpack(wire.rank(), leg_, to_[r], owned_[r], 1.0f, decoded.data(), 0);
+    decoded = courier.numbers(decoded_, values.size());
+    for (size_t r = 0; r < owned_.size(); ++r) courier.unpack(wire.rank(), leg_, to_[r], owned_[r], 1.0f, decoded.data(), 0, Onto::zeros);
   }
   feedback.sent(values.size(), decoded);
   comm::all_to_all(wire, to_, from_);

@@ -158,7 +158,7 @@ std::vector<Course> courses() {
   overlaps.delay = 2;
   return {{"every_step", "ef14", gradients}, {"every_step_ef21", "ef21", gradients}, {"local_steps", "ef14", waits}, {"overlapped", "ef14", overlaps}};
 }
-INSTANTIATE_TEST_SUITE_P(Schedules, Delayed, ::testing::ValuesIn(courses()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Schedules, Delayed, ::testing::ValuesIn(courses()), [](const auto& course) { return course.param.name; });
 
 }  // namespace
 }  // namespace thinwire::exchange

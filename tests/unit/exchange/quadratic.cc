@@ -57,7 +57,7 @@ class Round {
     for (size_t i = 0; i < g.size(); ++i) mean[i] += kWeight * g[i];
   }
   void send(size_t w, std::vector<float>& g, std::vector<float>& mean) {
-    workers_[w].open(g, 1);
+    workers_[w].open(g, 1, false);
     const size_t bytes = codec_->encode(kLayer, workers_[w].in(0, 0, g.data()), context_, payload_.data());
     const ConstBytes payload(payload_.data(), bytes);
     std::vector<float> decoded(g.size(), 0.0f);
