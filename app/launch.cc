@@ -17,21 +17,27 @@ namespace thinwire::app {
 
 namespace {
 
-// The words without what says where a run begins, and with where it goes on.
+// The words without what says where a run begins, and with where it goes on. What branched off from another run and has saved nothing yet
+// branches off again.
 std::vector<std::string> resumed(const std::vector<std::string>& words, const std::filesystem::path& run_directory) {
   std::vector<std::string> kept;
+  std::string from;
   for (size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == "--overwrite" || words[i].starts_with("--resume=")) continue;
-    if (words[i] == "--resume") {
-      ++i;
-      continue;
+    if (words[i] == "--overwrite") continue;
+    if (words[i].starts_with("--resume=")) {
+      from = words[i].substr(words[i].find('=') + 1);
+    } else if (words[i] == "--resume" && i + 1 < words.size()) {
+      from = words[++i];
+    } else {
+      kept.push_back(words[i]);
     }
-    kept.push_back(words[i]);
   }
+  const bool branches_again =
+      !from.empty() && from != "never" && from != "auto" && checkpoint::steps_in(run_directory / "checkpoints").empty();
+  if (branches_again) kept.insert(kept.end(), {"--overwrite", "--resume", from});
+  if (!branches_again) kept.insert(kept.end(), {"--resume", "auto"});
   const std::string name = run_directory.filename(), dir = run_directory.parent_path();
-  for (const std::string& word :
-       {std::string("--resume"), std::string("auto"), std::string("--set"), "run.name=" + name, std::string("--set"), "run.dir=" + dir})
-    kept.push_back(word);
+  kept.insert(kept.end(), {"--set", "run.name=" + name, "--set", "run.dir=" + dir});
   return kept;
 }
 

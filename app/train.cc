@@ -185,7 +185,7 @@ struct Loaded {
 };
 
 std::unique_ptr<Loaded> load(const TrainArguments& arguments, const comm::LaunchEnvironment& env) {
-  if (arguments.overwrite && arguments.resume != "never") {
+  if (arguments.overwrite && arguments.resume == "auto") {
     throw ConfigError("--overwrite and --resume contradict each other: one starts anew, the other goes on");
   }
   auto loaded = std::make_unique<Loaded>();

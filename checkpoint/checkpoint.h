@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,7 +112,8 @@ class Store {
   comm::Driver& driver_;
   CheckpointOptions options_;
   std::shared_ptr<Files> files_;
-  mutable Worker disk_;  // what works on files, while ranks tell each other that they do
+  std::set<int64_t> damaged_;  // steps that newest_good() had to skip, until they are saved again
+  mutable Worker disk_;        // what works on files, while ranks tell each other that they do
 };
 
 // For `thinwire ckpt`: no run, no ranks.

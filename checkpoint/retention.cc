@@ -1,7 +1,6 @@
 #include "checkpoint/retention.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/log.h"
 #include "checkpoint/chain.h"
@@ -100,14 +99,15 @@ void abandon(Files& files, const fs::path& directory, const std::string& tempora
   }
 }
 
-void retain(Files& files, const fs::path& directory, const CheckpointOptions& options, int64_t just_saved, const std::string& id) {
+void retain(Files& files, const fs::path& directory, const CheckpointOptions& options, int64_t just_saved, const std::set<int64_t>& damaged,
+            const std::string& id) {
   int64_t num_seen = 0;
   std::vector<int64_t> kept, beyond;  // newest first, so that none loses its base before it goes itself
   for (const int64_t step : steps_in(directory)) {
     if (!fs::exists(directory / step_name(step) / kCompleteName)) continue;  // not a checkpoint: somebody else's business
-    const bool is_new = options.keep == 0 || num_seen++ < options.keep;
+    const bool is_new = options.keep == 0 || step > just_saved || (!damaged.contains(step) && num_seen++ < options.keep);
     const bool is_major = options.keep_every > 0 && step % options.keep_every == 0;
-    (is_new || is_major || step == just_saved ? kept : beyond).push_back(step);
+    (is_new || is_major ? kept : beyond).push_back(step);
   }
   const std::set<std::string> needed = bases_of(directory, names_of(kept));
   for (const std::string& name : names_of(beyond)) {

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 
 #include "checkpoint/checkpoint.h"
@@ -24,9 +25,10 @@ void publish(Files& files, const std::filesystem::path& directory, const std::st
 // Removes what a failed save wrote; when that fails too, it warns and leaves it to the next sweep().
 void abandon(Files& files, const std::filesystem::path& directory, const std::string& temporary) noexcept;
 
-// Deletes all committed checkpoints but the newest options.keep (0: all stay), those of every options.keep_every-th step, `just_saved`, and
-// those that these are coded against; and what publish() moved aside, unless it is one of the latter: then it becomes .base-*.
+// Deletes all committed checkpoints but the newest options.keep (0: all stay) up to `just_saved`, those of every options.keep_every-th
+// step, and those that these are coded against; and what publish() moved aside, unless it is one of the latter: then it becomes .base-*.
+// What is known to be `damaged` takes no place of a good one. Steps beyond `just_saved` are of another course and stay.
 void retain(Files& files, const std::filesystem::path& directory, const CheckpointOptions& options, int64_t just_saved,
-            const std::string& id);
+            const std::set<int64_t>& damaged, const std::string& id);
 
 }  // namespace thinwire::checkpoint

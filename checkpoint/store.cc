@@ -21,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-
 // Differs between saves; no result depends on it.
 std::string fresh_id() {
   const auto now = std::chrono::system_clock::now().time_since_epoch().count();
@@ -127,8 +126,8 @@ std::optional<ManifestBase> Store::agreed_base(int64_t step) {
 }
 
 uint64_t Store::agreed_estimate(int64_t step, const State& state) {
-  const auto results =
-      together(driver_, disk_, "compare", [&] { return fmt::format("{} {}", fingerprint(step, state), estimated_bytes(driver_.rank(), state)); });
+  const auto results = together(driver_, disk_, "compare",
+                                [&] { return fmt::format("{} {}", fingerprint(step, state), estimated_bytes(driver_.rank(), state)); });
   throw_if_any_failed(results, "cannot save a checkpoint");
   uint64_t total_bytes = 0;
   for (size_t rank = 0; rank < results.size(); ++rank) {
@@ -166,7 +165,8 @@ std::string Store::commit(int64_t step, const std::string& temporary, Manifest& 
   publish(*files_, directory_, temporary, step, id);
   try {  // committed: from here on nothing may make it look as if it were not
     replace_file(*files_, directory_ / kLatestName, directory_ / work_name(Work::tmp, kLatestName, id), step_name(step) + "\n");
-    retain(*files_, directory_, options_, step, id);
+    damaged_.erase(step);
+    retain(*files_, directory_, options_, step, damaged_, id);
   } catch (const std::exception& e) {
     log::warn("checkpoint {} is saved, but tidying up after it failed: {}", path_of(step).string(), e.what());
   }

@@ -105,6 +105,7 @@ std::optional<int64_t> Store::newest_good() {
     if (defect.empty()) return step;
     if (driver_.rank() == 0) log::warn("skipping checkpoint {}: {}", step_name(*step), defect);
     defects.push_back("  " + defect);
+    damaged_.insert(*step);
   }
   if (defects.empty()) return std::nullopt;
   throw CheckpointError(fmt::format("no checkpoint in {} is whole; bring one back from a copy, or start a new run:\n{}",

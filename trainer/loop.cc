@@ -49,7 +49,7 @@ Ended Loop::run() {
   const int64_t last = parts_.options.run.steps;
   if (step_ > 0) {
     if (step_ < last) metrics_.event(step_, "resume", restored_how_);  // a run that is over has its last word said
-    log::info("resumed from step {} in {}", step_, parts_.location.directory.string());
+    log::info("resumed from step {} in {}", step_, parts_.location.source.string());
   }
   if (step_ >= last) {
     log::info("step {} of {} is done already; raise run.steps to train on", step_, last);

@@ -35,12 +35,14 @@ struct Parts {
   std::unique_ptr<exchange::Planner> planner;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<checkpoint::Store> store;
+  std::unique_ptr<checkpoint::Store> branched_from;      // of the run that this one branches off from, if it does
   std::vector<checkpoint::LossyRestore> lossy_restores;  // that this run's state has behind it
   bool passes_as_graph = false;
   bool armed = false;  // backward's hooks report gradients: set in the last micro-batch
 
   Parts(const Options& o, const RunRequest& r, comm::Driver& d, Watchdog& w)
       : options(o), request(r), driver(d), watchdog(w), config(r.config), micro_batches(0) {}
+  checkpoint::Store& source() { return branched_from ? *branched_from : *store; }  // what a resume reads
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 };

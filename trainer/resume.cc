@@ -55,8 +55,8 @@ void restore_plan(Parts& parts, const checkpoint::RunFacts& facts, const std::st
 
 // Later checkpoints carry on what this one is known to have lost.
 void note_losses(Parts& parts, int64_t step, Restored& restored) {
-  const size_t before = parts.store->facts(step).lossy_restores.size();
-  parts.lossy_restores = parts.store->lossy_restores_of_load(step);
+  const size_t before = parts.source().facts(step).lossy_restores.size();
+  parts.lossy_restores = parts.source().lossy_restores_of_load(step);
   if (parts.lossy_restores.size() > before) {
     const std::string& how = parts.lossy_restores.back().how;
     const bool is_extreme = how == "extreme";
@@ -86,7 +86,7 @@ checkpoint::State state_at(Parts& parts, int64_t step, std::array<int64_t, 4>& w
 Restored resume(Parts& parts) {
   Restored restored;
   if (!parts.location.may_resume) return restored;
-  const auto step = parts.location.step ? parts.location.step : parts.store->newest_good();
+  const auto step = parts.location.step ? parts.location.step : parts.source().newest_good();
   if (!step) {
     if (parts.request.resume.mode == Resume::Mode::path) {
       throw CheckpointError(fmt::format("--resume {}: there is no checkpoint in it", parts.request.resume.path.string()));
@@ -94,15 +94,15 @@ Restored resume(Parts& parts) {
     log::info("--resume auto: no checkpoint yet, starting from step 0");
     return restored;
   }
-  const checkpoint::RunFacts facts = parts.store->facts(*step);
-  const std::string where = fmt::format("the checkpoint of step {} in {}", *step, parts.location.directory.string());
-  const int world = parts.store->world(*step);
+  const checkpoint::RunFacts facts = parts.source().facts(*step);
+  const std::string where = fmt::format("the checkpoint of step {} in {}", *step, parts.location.source.string());
+  const int world = parts.source().world(*step);
   const SavedBy saved_by = world == parts.driver.size() ? SavedBy::as_many_ranks : SavedBy::another_number;
   refuse_other_config(facts.config, parts.config, where, saved_by);
   restore_plan(parts, facts, where);  // which decides what state there is
   HostMemory host;
   auto state = state_at(parts, *step, restored.wire_totals, host, saved_by);
-  const std::vector<std::string> regrouped = parts.store->load(*step, state);
+  const std::vector<std::string> regrouped = parts.source().load(*step, state);
   host.store();
   if (saved_by == SavedBy::another_number) parts.exchange->regrouped();
   if (state.numbers.at("data/hash") != static_cast<int64_t>(parts.task->facts().hash)) {

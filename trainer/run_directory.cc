@@ -83,25 +83,54 @@ RunLocation locate_checkpoint(const fs::path& given) {
     if (name.size() == 5 || name.find_first_not_of("0123456789", 5) != std::string::npos) {
       throw CheckpointError(fmt::format("--resume {}: '{}' is not a checkpoint's name (step-00000100)", given.string(), name));
     }
-    return {fs::absolute(path).parent_path().parent_path(), std::stoll(name.substr(5)), true};
+    const fs::path run = fs::absolute(path).parent_path().parent_path();
+    return {run, run, std::stoll(name.substr(5)), true};
   }
   if (!fs::is_directory(path / "checkpoints")) {
     throw CheckpointError(
         fmt::format("--resume {}: it has no folder 'checkpoints'; name a run directory or one of its checkpoints/step-N; {}",
                     given.string(), contents_of(path)));
   }
-  return {path, std::nullopt, true};
+  return {path, path, std::nullopt, true};
 }
+
+void refuse_to_go_back(const RunLocation& location) {
+  if (!location.step) return;
+  const auto steps = checkpoint::steps_in(location.directory / "checkpoints");
+  if (steps.empty() || steps.front() <= *location.step) return;
+  throw ConfigError(fmt::format(
+      "{} has gone on to step {}, and what follows from step {} would be another course among its checkpoints; give it a name of "
+      "its own with --set run.name=NAME, or go on from the newest good one by --resume auto",
+      location.directory.string(), steps.front(), *location.step));
+}
+
+RunLocation locate_from_path(const RunOptions& options, const fs::path& path) {
+  RunLocation location = locate_checkpoint(path);
+  if (options.name != "auto") {
+    const fs::path named = fs::path(options.dir) / options.name;
+    if (fs::weakly_canonical(named) != fs::weakly_canonical(location.source)) location.directory = named;
+  }
+  if (!location.branches()) refuse_to_go_back(location);
+  return location;
+}
+
+RunLocation in_place(const fs::path& directory, bool may_resume) { return {directory, directory, std::nullopt, may_resume}; }
 }  // namespace
 
 RunLocation locate_run(const RunOptions& options, const Resume& resume, const std::string& stem) {
-  if (resume.mode == Resume::Mode::path) return locate_checkpoint(resume.path);
+  if (resume.mode == Resume::Mode::path) return locate_from_path(options, resume.path);
   const bool automatic = resume.mode == Resume::Mode::automatic;
-  if (options.name != "auto") return {fs::path(options.dir) / options.name, std::nullopt, automatic};
+  if (options.name != "auto") return in_place(fs::path(options.dir) / options.name, automatic);
   if (automatic) {
-    if (const auto newest = newest_auto_run(options.dir, stem)) return {*newest, std::nullopt, true};
+    if (const auto newest = newest_auto_run(options.dir, stem)) return in_place(*newest, true);
   }
-  return {fs::path(options.dir) / auto_name(stem), std::nullopt, automatic};
+  return in_place(fs::path(options.dir) / auto_name(stem), automatic);
+}
+
+IfOccupied if_occupied(const RunLocation& location, bool overwrite) {
+  if (!location.may_resume || location.branches()) return overwrite ? IfOccupied::overwrite : IfOccupied::refuse;
+  if (overwrite) throw ConfigError("--overwrite and --resume contradict each other: one starts anew, the other goes on");
+  return IfOccupied::keep;
 }
 
 void check_directory(const fs::path& directory, IfOccupied if_occupied) {

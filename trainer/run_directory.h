@@ -17,15 +17,22 @@ struct Resume {
 
 struct RunLocation {
   std::filesystem::path directory;
-  std::optional<int64_t> step;  // asked for by --resume PATH/checkpoints/step-N; otherwise the newest good one
+  std::filesystem::path source;  // the run whose checkpoints it begins with: this one, or another that it branches off from
+  std::optional<int64_t> step;   // asked for by --resume PATH/checkpoints/step-N; otherwise the newest good one
   bool may_resume = false;
+
+  bool branches() const { return source != directory; }
 };
 
 // Decides the directory; touches nothing. `stem` is the config file's name, for `name: auto`; with --resume auto that is the newest
-// directory of that stem. CheckpointError when --resume names something that is not there.
+// directory of that stem. --resume PATH goes on in the run of that path where `name` is auto or this is the place that the options name;
+// else a new run branches off, in the place that they name. CheckpointError when --resume names something that is not there; ConfigError
+// when it would go on from before what the run has already saved: two courses of one run would be mixed.
 RunLocation locate_run(const RunOptions& options, const Resume& resume, const std::string& stem);
 
 enum class IfOccupied { refuse, overwrite, keep };
+// What a start there does to what it finds. ConfigError when it is to be replaced and gone on with at once.
+IfOccupied if_occupied(const RunLocation& location, bool overwrite);
 // ConfigError when the run could not live there: the path is a file, or it is not empty and `refuse`. Touches nothing.
 void check_directory(const std::filesystem::path& directory, IfOccupied if_occupied);
 

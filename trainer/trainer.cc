@@ -37,20 +37,17 @@ void place_gradients(Parts& parts) { exchange::point_gradients(values_of(*parts.
 
 namespace {
 
-IfOccupied if_occupied(const RunRequest& request) {
-  if (request.resume.mode != Resume::Mode::never) return IfOccupied::keep;
-  return request.overwrite ? IfOccupied::overwrite : IfOccupied::refuse;
-}
-
 // Rank 0 decides where the run lives; all others follow.
 RunLocation agree_on_location(comm::Driver& driver, const Options& options, const RunRequest& request) {
   RunLocation location;
   on_rank_zero(driver, "locating the run", [&] { location = locate_run(options.run, request.resume, request.config_stem); });
   location.may_resume = request.resume.mode != Resume::Mode::never;
   location.directory = broadcast_text(driver, "locating the run", location.directory.string());
+  location.source = broadcast_text(driver, "locating the run", location.source.string());
   const std::string step = broadcast_text(driver, "locating the run", location.step ? std::to_string(*location.step) : "");
   location.step = step.empty() ? std::nullopt : std::optional<int64_t>(std::stoll(step));
-  on_rank_zero(driver, "looking at the run directory", [&] { check_directory(location.directory, if_occupied(request)); });
+  on_rank_zero(driver, "looking at the run directory",
+               [&] { check_directory(location.directory, if_occupied(location, request.overwrite)); });
   return location;
 }
 
@@ -68,19 +65,21 @@ void write_run_files(const Parts& parts, const comm::Transport& transport, const
     for (const auto& [name, content] : tokenizer->files()) write_text(tokenizer_folder(parts.location.directory) / name, content);
   }
   write_text(parts.location.directory / "config.yaml", request.resolved_yaml);
-  write_text(parts.location.directory / "run.json", nlohmann::ordered_json{{"argv", request.argv},
-                                                                           {"version", request.version},
-                                                                           {"build", request.build},
-                                                                           {"hosts", hosts},
-                                                                           {"world", parts.driver.size()},
-                                                                           {"transport", transport.name()},
-                                                                           {"params", parts.model->num_parameters()},
-                                                                           {"device", parts.device.description},
-                                                                           {"precision", parts.precision.used},
-                                                                           {"config_hash", to_hex(hash64(request.resolved_yaml))},
-                                                                           {"data_hash", to_hex(parts.task->facts().hash)}}
-                                                            .dump(2) +
-                                                        "\n");
+  write_text(parts.location.directory / "run.json",
+             nlohmann::ordered_json{{"argv", request.argv},
+                                    {"version", request.version},
+                                    {"build", request.build},
+                                    {"hosts", hosts},
+                                    {"world", parts.driver.size()},
+                                    {"transport", transport.name()},
+                                    {"params", parts.model->num_parameters()},
+                                    {"device", parts.device.description},
+                                    {"precision", parts.precision.used},
+                                    {"branched_from", parts.location.branches() ? parts.location.source.string() : ""},
+                                    {"config_hash", to_hex(hash64(request.resolved_yaml))},
+                                    {"data_hash", to_hex(parts.task->facts().hash)}}
+                     .dump(2) +
+                 "\n");
 }
 
 std::vector<std::string> host_names(comm::Driver& driver) {
@@ -177,7 +176,7 @@ void build_exchange(Parts& parts, exchange::SlotTable table, const std::vector<s
 }
 
 // Whether there is a checkpoint that resume() will take, which has weights of its own.
-bool goes_on(Parts& parts) { return parts.location.may_resume && (parts.location.step || parts.store->newest_good()); }
+bool goes_on(Parts& parts) { return parts.location.may_resume && (parts.location.step || parts.source().newest_good()); }
 
 // model.init, on every rank: all have to read the same bytes.
 void initialise_all(Parts& parts, const models::Model& model) {
@@ -191,7 +190,11 @@ void build(Parts& parts, const std::vector<std::string>& hosts) {
   const Options& options = parts.options;
   const auto seed = static_cast<uint64_t>(options.run.seed);
   parts.task = make_task(options);
-  parts.store = std::make_unique<checkpoint::Store>(parts.location.directory / "checkpoints", parts.driver, options.checkpoint);
+  const auto store_of = [&](const std::filesystem::path& run) {
+    return std::make_unique<checkpoint::Store>(run / "checkpoints", parts.driver, options.checkpoint);
+  };
+  parts.store = store_of(parts.location.directory);
+  if (parts.location.branches()) parts.branched_from = store_of(parts.location.source);
   auto model = models::make_model(options.model, parts.task->facts().num_classes, seed);
   if (!options.model.init.empty() && !goes_on(parts)) initialise_all(parts, *model);
   auto slots = slots_of(*model, options);
@@ -237,11 +240,11 @@ Ended train_connected(const Options& options, comm::Transport& transport, const 
   const Restored restored = resume(parts);
   const estimate::Subject subject = subject_of(options, setting);
   const bool trains = restored.step < options.run.steps;
-  if (trains) require_room(driver, parts.location.directory, if_occupied(request), subject);
+  if (trains) require_room(driver, parts.location.directory, if_occupied(parts.location, request.overwrite), subject);
   if (request.dry_run) return {rehearse(parts, restored, transport, subject, outlook)};
 
   on_rank_zero(driver, "preparing the run directory", [&] {
-    lock = prepare_directory(parts.location.directory, if_occupied(request), std::move(lock));
+    lock = prepare_directory(parts.location.directory, if_occupied(parts.location, request.overwrite), std::move(lock));
     if (trains) write_run_files(parts, transport, hosts);
   });
   require_shared_storage(driver, parts.location.directory, hosts);

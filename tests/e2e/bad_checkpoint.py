@@ -16,6 +16,10 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 class RunDirectory(thinwire.Case):
     def test_an_occupied_one_is_refused_and_left_alone(self):
         self.train("run.steps=2")
@@ -95,7 +99,23 @@ class Resume(thinwire.Case):
 
     def test_a_run_directory_and_a_checkpoint_are_both_paths(self):
         self.assert_says(self.train("run.steps=24", options=["--resume", "runs/run"]), "resumed from step 20")
-        self.assert_says(self.train("run.steps=24", options=["--resume", "runs/run/checkpoints/step-00000010"]), "resumed from step 10")
+        shutil.rmtree(self.kept.checkpoint(24))
+        self.assert_says(self.train("run.steps=24", options=["--resume", "runs/run/checkpoints/step-00000020"]), "resumed from step 20")
+
+    def test_another_course_gets_a_run_of_its_own(self):
+        earlier = ["--resume", "runs/run/checkpoints/step-00000010"]
+        self.refused(USAGE, "has gone on to step 20", "run.name=NAME", "--resume auto", options=earlier)
+        before = contents(self.kept.path)
+        self.assert_says(self.train(name="branch", options=earlier), "resumed from step 10")
+        branch = self.run_of("branch")
+        self.assertEqual(branch.steps_saved(), [20])
+        self.assertEqual(min(branch.losses()), 11)
+        self.assertEqual(branch.losses()[20], self.kept.losses()[20], "the same course, as nothing was changed")
+        self.assertEqual(contents(self.kept.path), before, "the run that it comes from is as it was")
+        self.refused(USAGE, "is not empty", name="branch", options=earlier)
+        self.train(name="branch", options=[*earlier, "--overwrite"])
+        self.assert_says(self.train("run.steps=24", name="branch", options=["--resume", "auto"]), "resumed from step 20")
+        self.refused(USAGE, "contradict", options=["--resume", "runs/run", "--overwrite"])
 
     def test_a_run_that_is_done_stays_done(self):
         ours = ("config.yaml", "run.json", "metrics.jsonl")

@@ -48,7 +48,7 @@ class Gpu(thinwire.Case):
             words = (*SETTINGS, *settings, "parallel.dp=2")
             run = self.trained(*words, name=name)
             straight = run.losses()
-            self.train(*words, name=name, options=("--resume", run.checkpoint(10)))
+            self.train(*words, name=name, options=("--resume", run.back_to(10)))
             resumed = [record for record in run.records("train") if record["step"] > 10][10:]
             self.assertEqual([record["step"] for record in resumed], list(range(11, 21)))
             self.assert_same_course(straight, run.losses(), 1e-4)

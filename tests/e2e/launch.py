@@ -248,6 +248,21 @@ class Failures(Launched):
         self.assertEqual(self.run_of().losses(), self.run_of("whole").losses())
         self.assertEqual(self.run_of().state(200), self.run_of("whole").state(200))
 
+    def test_restarts_of_a_branch_begin_with_its_own_checkpoint_once_there_is_one(self):
+        self.launch(2, "run.steps=400", "checkpoint.every=40", "checkpoint.keep=0", name="whole")
+        start = ["--resume", self.run_of("whole").checkpoint(40)]
+        job = self.start_launch(2, "run.steps=400", "checkpoint.every=100", launcher=["--restarts", 2], options=start, name="branch")
+        self.wait_until(lambda: self.run_of("branch").last_step() >= 42, job)
+        os.kill(self.rank_pids(job)[1], signal.SIGKILL)
+        self.wait_until(lambda: self.run_of("branch").steps_saved(), job)
+        os.kill(self.rank_pids(job)[1], signal.SIGKILL)
+        done = job.wait()
+        self.assertEqual(done.code, 0, done.text)
+        self.assertIn("starting all ranks again (2 of 2)", done.err)
+        self.assertEqual(done.out.count("resumed from step 40"), 2, done.text)
+        self.assertIn("resumed from step 100", done.out)
+        self.assertEqual(self.run_of("branch").state(400), self.run_of("whole").state(400))
+
     def test_every_rank_has_its_files(self):
         self.launch(2)
         logs = self.run_of().path / "logs"

@@ -20,7 +20,7 @@ class NearExact(thinwire.Case):
         self.thinwire("ckpt", "verify", run.path)
         self.assert_says(self.thinwire("ckpt", "ls", run.path), "step-00000010, near-exact")
         self.assert_says(self.thinwire("ckpt", "inspect", run.path), "square roots, rounded up, within 1/15 of the largest of their block of 256")
-        done = self.train("run.steps=24", "checkpoint.keep=0", "parallel.dp=2", options=["--resume", run.checkpoint(10)])
+        done = self.train("run.steps=24", "checkpoint.keep=0", "parallel.dp=2", options=["--resume", run.back_to(10)])
         self.assert_says(done, "resumed from step 10", "saved with checkpoint.mode near_exact", "later checkpoints will say so")
         restores = run.manifest(24)["lossy_restores"]
         self.assertEqual([(restore["step"], restore["how"]) for restore in restores], [(10, "near_exact")])

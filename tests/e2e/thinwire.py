@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -180,6 +181,13 @@ class Run:
 
     def steps_saved(self):
         return sorted(int(path.name[5:]) for path in (self.path / "checkpoints").glob("step-*"))
+
+    def back_to(self, step):
+        """Its checkpoint of that step, the newest now: later ones are deleted."""
+        for later in self.steps_saved():
+            if later > step:
+                shutil.rmtree(self.checkpoint(later))
+        return self.checkpoint(step)
 
     def manifest(self, step):
         return json.loads((self.checkpoint(step) / "manifest.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ class OtherWorld(thinwire.Case):
         said = []
         for ranks, start in ((2, None), (4, saved[0]), (3, saved[1])):
             extra, how = PLACES[place](ranks)
-            options = ["--resume", self.run_of(name).checkpoint(start)] if start else []
+            options = ["--resume", self.run_of(name).back_to(start)] if start else []
             done = self.train(*BATCH, f"checkpoint.every={saved[0]}", *settings, *extra, name=name, options=options, **how)
             if start:
                 self.assert_says(done, f"resumed from step {start}", f"from step {start}, saved by {2 if ranks == 4 else 4} ranks, on {ranks}")
@@ -87,13 +87,13 @@ class OtherWorld(thinwire.Case):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        how = {"settings": (*BATCH, "parallel.dp=2"), "options": ["--resume", self.run_of().checkpoint(16)]}
+        how = {"settings": (*BATCH, "parallel.dp=2"), "options": ["--resume", self.run_of().back_to(16)]}
         self.refused(CHECKPOINT, "step-00000016", "rank-00003.safetensors is damaged", **how)
 
     def test_one_rank_is_a_world_too(self):
         for ranks in (3, 1):
-            self.train(*BATCH, "checkpoint.every=8", f"parallel.dp={ranks}", options=["--resume", self.run_of().checkpoint(8)] if ranks == 1 else [])
-        self.train(*BATCH, "checkpoint.every=8", "parallel.dp=2", options=["--resume", self.run_of().checkpoint(16)])
+            self.train(*BATCH, "checkpoint.every=8", f"parallel.dp={ranks}", options=["--resume", self.run_of().back_to(8)] if ranks == 1 else [])
+        self.train(*BATCH, "checkpoint.every=8", "parallel.dp=2", options=["--resume", self.run_of().back_to(16)])
 
     def test_micro_batches_may_change_with_the_ranks_and_only_then(self):
         self.train("data.global_batch=12", "data.micro_batch=6", "run.steps=4", "parallel.dp=2")

@@ -57,6 +57,19 @@ TEST(Retention, NeverDeletesWhatWasJustSaved) {
   EXPECT_THAT(names_in(dir.path()), ElementsAre("latest", "step-00000050", "step-00000100"));
 }
 
+TEST(Retention, DamagedOnesTakeNoPlaceOfGoodOnes) {
+  TempDir dir;
+  for (const int64_t step : {10, 20, 30}) save_model(dir.path(), 1, step, 1, 0);
+  CheckpointOptions options;
+  options.keep = 2;
+  Files files;
+  retain(files, dir.path(), options, 20, {30}, "0a");
+  EXPECT_THAT(names_in(dir.path()), ElementsAre("latest", "step-00000010", "step-00000020", "step-00000030"));
+  save_model(dir.path(), 1, 40, 1, 0);
+  retain(files, dir.path(), options, 40, {30}, "0b");
+  EXPECT_THAT(names_in(dir.path()), ElementsAre("latest", "step-00000020", "step-00000040"));
+}
+
 TEST(Retention, LeftoversOfACrashGoAtTheNextSave) {
   TempDir dir;
   save_model(dir.path(), 1, 10, 1);

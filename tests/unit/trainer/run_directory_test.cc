@@ -53,6 +53,37 @@ TEST_F(RunDirectory, AStartGivesBackWhatItReplacesOrWhatSavesHaveLeft) {
   EXPECT_EQ(bytes_given_back(root_, IfOccupied::overwrite), 375);
 }
 
+TEST_F(RunDirectory, APathIsGoneOnWithWhereItIsUnlessAnotherPlaceIsNamed) {
+  const fs::path run = root_ / "one", step = run / "checkpoints" / "step-00000020";
+  fs::create_directories(step);
+  const Resume from{Resume::Mode::path, step};
+  for (const char* name : {"auto", "one"}) {
+    options_.name = name;
+    const RunLocation location = locate_run(options_, from, "quick");
+    EXPECT_FALSE(location.branches());
+    EXPECT_EQ(location.directory, run);
+    EXPECT_EQ(if_occupied(location, false), IfOccupied::keep);
+    EXPECT_THROW(if_occupied(location, true), ConfigError);
+  }
+  options_.name = "two";
+  const RunLocation branch = locate_run(options_, from, "quick");
+  EXPECT_TRUE(branch.branches());
+  EXPECT_EQ(branch.directory, root_ / "two");
+  EXPECT_EQ(branch.source, run);
+  EXPECT_EQ(branch.step, 20);
+  EXPECT_EQ(if_occupied(branch, false), IfOccupied::refuse);
+  EXPECT_EQ(if_occupied(branch, true), IfOccupied::overwrite);
+}
+
+TEST_F(RunDirectory, DoesNotGoBackInPlace) {
+  const fs::path run = root_ / "one", checkpoints = run / "checkpoints";
+  for (const char* step : {"step-00000020", "step-00000030"}) fs::create_directories(checkpoints / step);
+  options_.name = "one";
+  EXPECT_THROW(locate_run(options_, {Resume::Mode::path, checkpoints / "step-00000020"}, "quick"), ConfigError);
+  EXPECT_EQ(locate_run(options_, {Resume::Mode::path, checkpoints / "step-00000030"}, "quick").step, 30);
+  EXPECT_EQ(locate_run(options_, {Resume::Mode::path, run}, "quick").step, std::nullopt);
+}
+
 TEST_F(RunDirectory, AutoNameIsStemDateAndTime) {
   const auto location = locate_run(options_, {}, "quick");
   EXPECT_EQ(location.directory.parent_path(), root_);
