@@ -157,6 +157,7 @@ std::vector<LossyRestore> parse_lossy_restores(const json& array, const std::str
 
 // The lowest that tells it all, so that an older program reads what it can.
 int64_t version_of(const Manifest& manifest) {
+  if (manifest.base) return 5;
   if (std::ranges::any_of(manifest.tensors, [](const ManifestTensor& tensor) { return tensor.centres.has_value(); })) return 4;
   return manifest.is_lossy() || !manifest.facts.lossy_restores.empty() ? 3 : 2;
 }

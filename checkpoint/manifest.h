@@ -16,7 +16,7 @@
 
 namespace thinwire::checkpoint {
 
-inline constexpr int64_t kManifestVersion = 4;  // docs/formats/checkpoint.md; never renumbered
+inline constexpr int64_t kManifestVersion = 5;  // docs/formats/checkpoint.md; never renumbered
 
 struct ManifestFile {
   std::string name;

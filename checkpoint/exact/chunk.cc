@@ -88,7 +88,7 @@ struct ChunkCoder::Worker {
 
   Candidate plain_candidate(Form form, std::span<const Word> words, Numbers numbers) {
     const std::span<const unsigned> rotations = numbers == Numbers::floats ? std::span<const unsigned>(kRotationsOfFloats) : kAsItIs;
-    const Rotation rotation = planes.choose(words, rotations, kMostSampled, words.size());
+    const Rotation rotation = planes.choose(words, Around::anything, rotations, kMostSampled, words.size());
     return {form, words, rotation.coded_bytes, rotation.bits, {}, {}};
   }
 
@@ -138,11 +138,11 @@ struct ChunkCoder::Worker {
     }
     if (best.form == Form::scaled) {
       for (const auto* table : {&best.scale.rows, &best.scale.columns}) {
-        tables.encode(std::span<const uint16_t>(*table), 0, Repeats::unlikely, streams, out);
+        tables.encode(std::span<const uint16_t>(*table), Around::anything, 0, Repeats::unlikely, streams, out);
       }
     }
     out.push_back(static_cast<std::byte>(best.rotation));
-    planes.encode(best.words, best.rotation, repeats, streams, out);
+    planes.encode(best.words, Around::anything, best.rotation, repeats, streams, out);
   }
 
   void decode(const Chunk& chunk, ByteReader& in, StreamCoder& streams, MutableBytes out) {
@@ -164,11 +164,11 @@ struct ChunkCoder::Worker {
     Scale scale;
     if (form == Form::scaled) {
       scale = {std::vector<uint16_t>(chunk.place.rows()), std::vector<uint16_t>(static_cast<size_t>(chunk.place.row_elems))};
-      for (auto* table : {&scale.rows, &scale.columns}) tables.decode(in, 0, streams, std::span<uint16_t>(*table));
+      for (auto* table : {&scale.rows, &scale.columns}) tables.decode(in, Around::anything, 0, streams, std::span<uint16_t>(*table));
     }
     const auto rotation = in.read<uint8_t>("rotation");
     if (rotation >= kWordBits<Word>) throw CorruptData("a chunk has a rotation that does not exist");
-    planes.decode(in, rotation, streams, words);
+    planes.decode(in, Around::anything, rotation, streams, words);
     if (form == Form::scaled) undo_scale(scale, chunk, words);
   }
 

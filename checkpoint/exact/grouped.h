@@ -11,7 +11,10 @@
 
 namespace thinwire::checkpoint::exact {
 
-enum class Content : uint8_t { elements = 0, differences = 1 };  // persisted: never renumber
+// Persisted: never renumber. zigzags are only read: differences below version 5 of the manifest, whose sign was the lowest bit.
+enum class Content : uint8_t { elements = 0, zigzags = 1, differences = 2 };
+
+constexpr Around around(Content content) { return content == Content::differences ? Around::zero : Around::anything; }
 
 struct Group {
   Content content = Content::elements;
@@ -37,8 +40,8 @@ class GroupedCoder {
     sort(words, before, numbers, groups);
     for (size_t g = 0; g < grouping.last.size(); ++g) {
       const auto of_words = static_cast<size_t>(times * static_cast<double>(groups.elems(g)));
-      const Rotation of_elements =
-          planes_.choose(part(elements_, groups, g), kRotations[numbers == Numbers::floats ? 1 : 0], kMostSampledInGroup, of_words);
+      const Rotation of_elements = planes_.choose(part(elements_, groups, g), Around::anything,
+                                                  kRotations[numbers == Numbers::floats ? 1 : 0], kMostSampledInGroup, of_words);
       const Rotation of_differences = choose_of_differences(part(differences_, groups, g), of_words);
       const bool differs = of_differences.coded_bytes < of_elements.coded_bytes;
       grouping.groups.push_back({differs ? Content::differences : Content::elements, differs ? of_differences : of_elements});
@@ -59,7 +62,8 @@ class GroupedCoder {
     }
     for (size_t g = 0; g < grouping.last.size(); ++g) {
       const auto& source = grouping.groups[g].content == Content::differences ? differences_ : elements_;
-      planes_.encode(part(source, grouping.places, g), grouping.groups[g].rotation.bits, repeats, streams, out);
+      planes_.encode(part(source, grouping.places, g), around(grouping.groups[g].content), grouping.groups[g].rotation.bits, repeats,
+                     streams, out);
     }
   }
 
@@ -69,12 +73,15 @@ class GroupedCoder {
     groups.divide(grouping.last);
     make_room(words.size());
     std::array<Word, 256> of_differences{};  // all bits, where a group holds them
+    std::array<bool, 256> of_zigzags{};
     for (size_t g = 0; g < grouping.last.size(); ++g) {
-      if (grouping.groups[g].content == Content::differences) of_differences[g] = static_cast<Word>(~Word{0});
-      planes_.decode(in, grouping.groups[g].rotation.bits, streams, std::span(elements_).subspan(groups.begin(g), groups.elems(g)));
+      const auto [content, rotation] = grouping.groups[g];
+      of_zigzags[g] = content == Content::zigzags;
+      if (content != Content::elements) of_differences[g] = static_cast<Word>(~Word{0});
+      planes_.decode(in, around(content), rotation.bits, streams, std::span(elements_).subspan(groups.begin(g), groups.elems(g)));
     }
     groups.for_each_place(before, numbers, [&](size_t i, size_t group, size_t place) {
-      words[i] = elements_[place];
+      words[i] = of_zigzags[group] ? towards(unzigzag(elements_[place]), before[i], numbers) : elements_[place];
       differences_[i] = of_differences[group];
     });
     // Both ways for every element: of what is not of the one, nothing remains. Choosing first would take longer.
@@ -113,16 +120,16 @@ class GroupedCoder {
     });
   }
 
-  // From where the largest difference begins.
+  // From where the sign of the largest difference stands.
   Rotation choose_of_differences(std::span<const Word> words, size_t of_words) {
     Word all = 0;
-    for (const Word word : words) all |= word;
-    const auto first = static_cast<unsigned>(std::countl_zero(all));
+    for (const Word word : words) all |= (word & kSign<Word>) != 0 ? static_cast<Word>(~word) : word;
+    const auto zeros = static_cast<unsigned>(std::countl_zero(all)), first = zeros == 0 ? 0 : zeros - 1;
     std::vector<unsigned> rotations;
     for (unsigned bits = first; bits < std::min(first + kMostRotations, kWordBits<Word>); bits += kStepOfRotations)
       rotations.push_back(bits);
     if (rotations.empty()) rotations.push_back(0);
-    return planes_.choose(words, rotations, kMostSampledInGroup, of_words);
+    return planes_.choose(words, Around::zero, rotations, kMostSampledInGroup, of_words);
   }
 
   static Grouping read(ByteReader& in) {
@@ -133,7 +140,8 @@ class GroupedCoder {
       grouping.last[g] = in.read<uint8_t>("last context");
       if (g > 0 && grouping.last[g] <= grouping.last[g - 1]) throw CorruptData("the groups of a chunk are not in order");
       const auto content = in.read<uint8_t>("content"), bits = in.read<uint8_t>("rotation");
-      if (content > 1 || bits >= kWordBits<Word>) throw CorruptData("a group of a chunk has a content or rotation that does not exist");
+      if (content > static_cast<uint8_t>(Content::differences) || bits >= kWordBits<Word>)
+        throw CorruptData("a group of a chunk has a content or rotation that does not exist");
       grouping.groups[g] = {static_cast<Content>(content), {bits, 0}};
     }
     if (grouping.last.back() != 255) throw CorruptData("the groups of a chunk do not take every element");

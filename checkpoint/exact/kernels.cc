@@ -41,14 +41,21 @@ V unordered_vector(D d, V x, Numbers numbers) {
   return hn::Xor(x, hn::Or(hn::Not(sign_mask(d, x)), hn::Set(d, kSign<hn::TFromD<D>>)));
 }
 
+template <class D, class V>
+V towards_vector(D d, V x, V earlier, Numbers numbers) {
+  if (numbers == Numbers::integers) return x;
+  const V negative = sign_mask(d, earlier);
+  return hn::Sub(hn::Xor(x, negative), negative);
+}
+
 template <class Word>
 void Differences(std::span<const Word> x, std::span<const Word> earlier, Numbers numbers, std::span<Word> out) {
   const Words<Word> d;
   const size_t whole = whole_vectors<Word>(x.size());
   for (size_t i = 0; i < whole; i += hn::Lanes(d)) {
-    const auto now = ordered_vector(d, hn::LoadU(d, x.data() + i), numbers);
-    const auto change = hn::Sub(now, ordered_vector(d, hn::LoadU(d, earlier.data() + i), numbers));
-    hn::StoreU(hn::Xor(hn::ShiftLeft<1>(change), sign_mask(d, change)), d, out.data() + i);
+    const auto now = ordered_vector(d, hn::LoadU(d, x.data() + i), numbers), before = hn::LoadU(d, earlier.data() + i);
+    const auto change = hn::Sub(now, ordered_vector(d, before, numbers));
+    hn::StoreU(towards_vector(d, change, before, numbers), d, out.data() + i);
   }
   reference::differences(x.subspan(whole), earlier.subspan(whole), numbers, out.subspan(whole));
 }
@@ -58,11 +65,9 @@ void UndoDifferences(std::span<const Word> x, std::span<const Word> earlier, Num
   const Words<Word> d;
   const size_t whole = whole_vectors<Word>(x.size());
   for (size_t i = 0; i < whole; i += hn::Lanes(d)) {
-    const auto coded = hn::LoadU(d, x.data() + i);
-    const auto negative = hn::Sub(hn::Zero(d), hn::And(coded, hn::Set(d, 1)));
-    const auto change = hn::Xor(hn::ShiftRight<1>(coded), negative);
-    const auto before = ordered_vector(d, hn::LoadU(d, earlier.data() + i), numbers);
-    hn::StoreU(unordered_vector(d, hn::Add(change, before), numbers), d, out.data() + i);
+    const auto before = hn::LoadU(d, earlier.data() + i);
+    const auto change = towards_vector(d, hn::LoadU(d, x.data() + i), before, numbers);
+    hn::StoreU(unordered_vector(d, hn::Add(change, ordered_vector(d, before, numbers)), numbers), d, out.data() + i);
   }
   reference::undo_differences(x.subspan(whole), earlier.subspan(whole), numbers, out.subspan(whole));
 }
@@ -92,13 +97,16 @@ void UndoScale(std::span<const uint32_t> x, uint16_t row, const uint16_t* column
   reference::undo_scale(x.subspan(done), row, columns + done, shift, out.subspan(done));
 }
 
+// Adds `before`, rotates, adds `after`.
 template <class Word>
-void rotate_left(const Word* from, size_t elems, unsigned rotation, Word* to) {
+void rotate_left(const Word* from, size_t elems, Word before, unsigned rotation, Word after, Word* to) {
   const Words<Word> d;
+  const auto first = hn::Set(d, before), last = hn::Set(d, after);
   const int left = static_cast<int>(rotation), right = static_cast<int>(kWordBits<Word> - rotation);
   for (size_t i = 0; i < elems; i += hn::Lanes(d)) {
-    const auto word = hn::LoadU(d, from + i);
-    hn::StoreU(rotation == 0 ? word : hn::Or(hn::ShiftLeftSame(word, left), hn::ShiftRightSame(word, right)), d, to + i);
+    const auto word = hn::Add(hn::LoadU(d, from + i), first);
+    const auto rotated = rotation == 0 ? word : hn::Or(hn::ShiftLeftSame(word, left), hn::ShiftRightSame(word, right));
+    hn::StoreU(hn::Add(rotated, last), d, to + i);
   }
 }
 
@@ -129,24 +137,24 @@ void load_planes(Octets d, const std::byte* planes, size_t stride, uint16_t* wor
 }
 
 template <class Word>
-void Split(std::span<const Word> words, unsigned rotation, std::byte* planes) {
+void Split(std::span<const Word> words, Word offset, unsigned rotation, std::byte* planes) {
   const Octets d;
   HWY_ALIGN Word rotated[kBlockBytes / sizeof(Word)];
   const size_t step = hn::Lanes(d), whole = words.size() / step * step, block = std::size(rotated);
   for (size_t begin = 0; begin < whole; begin += block) {
     const size_t elems = std::min(block, whole - begin);
-    rotate_left(words.data() + begin, elems, rotation, rotated);
+    rotate_left(words.data() + begin, elems, offset, rotation, Word{0}, rotated);
     for (size_t i = 0; i < elems; i += step) store_planes(d, rotated + i, planes + begin + i, words.size());
   }
   for (size_t i = whole; i < words.size(); ++i) {
     std::byte bytes[sizeof(Word)];
-    reference::split(words.subspan(i, 1), rotation, bytes);
+    reference::split(words.subspan(i, 1), offset, rotation, bytes);
     for (size_t p = 0; p < sizeof(Word); ++p) planes[p * words.size() + i] = bytes[p];
   }
 }
 
 template <class Word>
-void Merge(const std::byte* planes, unsigned rotation, std::span<Word> words) {
+void Merge(const std::byte* planes, Word offset, unsigned rotation, std::span<Word> words) {
   const Octets d;
   HWY_ALIGN Word rotated[kBlockBytes / sizeof(Word)];
   const size_t step = hn::Lanes(d), whole = words.size() / step * step, block = std::size(rotated);
@@ -154,12 +162,12 @@ void Merge(const std::byte* planes, unsigned rotation, std::span<Word> words) {
   for (size_t begin = 0; begin < whole; begin += block) {
     const size_t elems = std::min(block, whole - begin);
     for (size_t i = 0; i < elems; i += step) load_planes(d, planes + begin + i, words.size(), rotated + i);
-    rotate_left(rotated, elems, back, words.data() + begin);
+    rotate_left(rotated, elems, Word{0}, back, static_cast<Word>(-offset), words.data() + begin);
   }
   for (size_t i = whole; i < words.size(); ++i) {
     std::byte bytes[sizeof(Word)];
     for (size_t p = 0; p < sizeof(Word); ++p) bytes[p] = planes[p * words.size() + i];
-    reference::merge(bytes, rotation, words.subspan(i, 1));
+    reference::merge(bytes, offset, rotation, words.subspan(i, 1));
   }
 }
 
@@ -172,10 +180,18 @@ void Differences32(std::span<const uint32_t> x, std::span<const uint32_t> e, Num
 }
 void Undo16(std::span<const uint16_t> d, std::span<const uint16_t> e, Numbers n, std::span<uint16_t> out) { UndoDifferences(d, e, n, out); }
 void Undo32(std::span<const uint32_t> d, std::span<const uint32_t> e, Numbers n, std::span<uint32_t> out) { UndoDifferences(d, e, n, out); }
-void Split16(std::span<const uint16_t> words, unsigned rotation, std::byte* planes) { Split(words, rotation, planes); }
-void Split32(std::span<const uint32_t> words, unsigned rotation, std::byte* planes) { Split(words, rotation, planes); }
-void Merge16(const std::byte* planes, unsigned rotation, std::span<uint16_t> words) { Merge(planes, rotation, words); }
-void Merge32(const std::byte* planes, unsigned rotation, std::span<uint32_t> words) { Merge(planes, rotation, words); }
+void Split16(std::span<const uint16_t> words, uint16_t offset, unsigned rotation, std::byte* planes) {
+  Split(words, offset, rotation, planes);
+}
+void Split32(std::span<const uint32_t> words, uint32_t offset, unsigned rotation, std::byte* planes) {
+  Split(words, offset, rotation, planes);
+}
+void Merge16(const std::byte* planes, uint16_t offset, unsigned rotation, std::span<uint16_t> words) {
+  Merge(planes, offset, rotation, words);
+}
+void Merge32(const std::byte* planes, uint32_t offset, unsigned rotation, std::span<uint32_t> words) {
+  Merge(planes, offset, rotation, words);
+}
 
 }  // namespace thinwire::checkpoint::exact::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -212,17 +228,17 @@ void scale(std::span<const uint32_t> x, uint16_t row, const uint16_t* columns, u
 void undo_scale(std::span<const uint32_t> x, uint16_t row, const uint16_t* columns, unsigned shift, std::span<uint32_t> out) {
   HWY_DYNAMIC_DISPATCH(UndoScale)(x, row, columns, shift, out);
 }
-void split(std::span<const uint16_t> words, unsigned rotation, std::byte* planes) {
-  HWY_DYNAMIC_DISPATCH(Split16)(words, rotation, planes);
+void split(std::span<const uint16_t> words, uint16_t offset, unsigned rotation, std::byte* planes) {
+  HWY_DYNAMIC_DISPATCH(Split16)(words, offset, rotation, planes);
 }
-void split(std::span<const uint32_t> words, unsigned rotation, std::byte* planes) {
-  HWY_DYNAMIC_DISPATCH(Split32)(words, rotation, planes);
+void split(std::span<const uint32_t> words, uint32_t offset, unsigned rotation, std::byte* planes) {
+  HWY_DYNAMIC_DISPATCH(Split32)(words, offset, rotation, planes);
 }
-void merge(const std::byte* planes, unsigned rotation, std::span<uint16_t> words) {
-  HWY_DYNAMIC_DISPATCH(Merge16)(planes, rotation, words);
+void merge(const std::byte* planes, uint16_t offset, unsigned rotation, std::span<uint16_t> words) {
+  HWY_DYNAMIC_DISPATCH(Merge16)(planes, offset, rotation, words);
 }
-void merge(const std::byte* planes, unsigned rotation, std::span<uint32_t> words) {
-  HWY_DYNAMIC_DISPATCH(Merge32)(planes, rotation, words);
+void merge(const std::byte* planes, uint32_t offset, unsigned rotation, std::span<uint32_t> words) {
+  HWY_DYNAMIC_DISPATCH(Merge32)(planes, offset, rotation, words);
 }
 
 }  // namespace thinwire::checkpoint::exact::kernels

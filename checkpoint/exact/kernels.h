@@ -11,10 +11,10 @@ void undo_differences(std::span<const uint16_t> d, std::span<const uint16_t> ear
 void undo_differences(std::span<const uint32_t> d, std::span<const uint32_t> earlier, Numbers numbers, std::span<uint32_t> out);
 void scale(std::span<const uint32_t> x, uint16_t row, const uint16_t* columns, unsigned shift, std::span<uint32_t> out);
 void undo_scale(std::span<const uint32_t> x, uint16_t row, const uint16_t* columns, unsigned shift, std::span<uint32_t> out);
-void split(std::span<const uint16_t> words, unsigned rotation, std::byte* planes);
-void split(std::span<const uint32_t> words, unsigned rotation, std::byte* planes);
-void merge(const std::byte* planes, unsigned rotation, std::span<uint16_t> words);
-void merge(const std::byte* planes, unsigned rotation, std::span<uint32_t> words);
+void split(std::span<const uint16_t> words, uint16_t offset, unsigned rotation, std::byte* planes);
+void split(std::span<const uint32_t> words, uint32_t offset, unsigned rotation, std::byte* planes);
+void merge(const std::byte* planes, uint16_t offset, unsigned rotation, std::span<uint16_t> words);
+void merge(const std::byte* planes, uint32_t offset, unsigned rotation, std::span<uint32_t> words);
 
 template <class Word>
 void differences(std::span<const Word> x, std::span<const Word> earlier, Numbers numbers, std::span<Word> out) {
@@ -33,12 +33,12 @@ void undo_scale(std::span<const Word> x, uint16_t row, const uint16_t* columns, 
   reference::undo_scale(x, row, columns, shift, out);
 }
 template <class Word>
-void split(std::span<const Word> words, unsigned rotation, std::byte* planes) {
-  reference::split(words, rotation, planes);
+void split(std::span<const Word> words, Word offset, unsigned rotation, std::byte* planes) {
+  reference::split(words, offset, rotation, planes);
 }
 template <class Word>
-void merge(const std::byte* planes, unsigned rotation, std::span<Word> words) {
-  reference::merge(planes, rotation, words);
+void merge(const std::byte* planes, Word offset, unsigned rotation, std::span<Word> words) {
+  reference::merge(planes, offset, rotation, words);
 }
 
 }  // namespace thinwire::checkpoint::exact::kernels

@@ -29,27 +29,30 @@ constexpr Word unordered(Word x, Numbers numbers) {
   return static_cast<Word>((x & kSign<Word>) != 0 ? x ^ kSign<Word> : ~x);
 }
 
-// 0, -1, 1, -2, ... become 0, 1, 2, 3, ...
-template <class Word>
-constexpr Word zigzag(Word x) {
-  return static_cast<Word>(x << 1 ^ ((x & kSign<Word>) != 0 ? ~Word{0} : Word{0}));
-}
+// 0, 1, 2, 3, ... become 0, -1, 1, -2, ...
 template <class Word>
 constexpr Word unzigzag(Word x) {
   return static_cast<Word>(x >> 1 ^ ((x & 1) != 0 ? ~Word{0} : Word{0}));
 }
 
-namespace reference {
+// x or, of a float below 0, -x.
+template <class Word>
+constexpr Word towards(Word x, Word earlier, Numbers numbers) {
+  return numbers == Numbers::floats && (earlier & kSign<Word>) != 0 ? static_cast<Word>(-x) : x;
+}
 
-// What later() undoes: zigzag(ordered(x) - ordered(earlier)).
+// By how many places x lies beyond `earlier`, counted away from zero for floats: what moves towards zero, as moments do that decay, has the
+// sign in common. And back.
 template <class Word>
 constexpr Word difference(Word x, Word earlier, Numbers numbers) {
-  return zigzag(static_cast<Word>(ordered(x, numbers) - ordered(earlier, numbers)));
+  return towards(static_cast<Word>(ordered(x, numbers) - ordered(earlier, numbers)), earlier, numbers);
 }
 template <class Word>
 constexpr Word later(Word difference, Word earlier, Numbers numbers) {
-  return unordered(static_cast<Word>(unzigzag(difference) + ordered(earlier, numbers)), numbers);
+  return unordered(static_cast<Word>(towards(difference, earlier, numbers) + ordered(earlier, numbers)), numbers);
 }
+
+namespace reference {
 
 // All spans have one length; out may be the input.
 template <class Word>
@@ -80,20 +83,21 @@ void undo_scale(std::span<const Word> x, uint16_t row, const uint16_t* columns, 
   for (size_t j = 0; j < x.size(); ++j) out[j] = with_magnitude(x[j], static_cast<Word>(x[j] + expected<Word>(row, columns[j], shift)));
 }
 
-// Byte p, counted from the lowest, of each word rotated left by `rotation` bits goes to plane p. `planes` holds one plane after another.
+// Byte p, counted from the lowest, of each word, to which `offset` is added, rotated left by `rotation` bits goes to plane p. `planes`
+// holds one plane after another.
 template <class Word>
-void split(std::span<const Word> words, unsigned rotation, std::byte* planes) {
+void split(std::span<const Word> words, Word offset, unsigned rotation, std::byte* planes) {
   for (size_t i = 0; i < words.size(); ++i) {
-    const Word rotated = std::rotl(words[i], static_cast<int>(rotation));
+    const Word rotated = std::rotl(static_cast<Word>(words[i] + offset), static_cast<int>(rotation));
     for (size_t p = 0; p < sizeof(Word); ++p) planes[p * words.size() + i] = static_cast<std::byte>(rotated >> (8 * p));
   }
 }
 template <class Word>
-void merge(const std::byte* planes, unsigned rotation, std::span<Word> words) {
+void merge(const std::byte* planes, Word offset, unsigned rotation, std::span<Word> words) {
   for (size_t i = 0; i < words.size(); ++i) {
     uint64_t rotated = 0;
     for (size_t p = 0; p < sizeof(Word); ++p) rotated |= static_cast<uint64_t>(planes[p * words.size() + i]) << (8 * p);
-    words[i] = std::rotr(static_cast<Word>(rotated), static_cast<int>(rotation));
+    words[i] = static_cast<Word>(std::rotr(static_cast<Word>(rotated), static_cast<int>(rotation)) - offset);
   }
 }
 

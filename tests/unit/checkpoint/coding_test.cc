@@ -214,9 +214,12 @@ TEST(Golden, ACheckpointOfVersion1IsListedVerifiedAndLoaded) {
   });
 }
 
-// Step 10 of seed 77 stands alone, step 20 of seed 78 is coded against it. Version 2, `exact`, two ranks.
-TEST(Golden, CheckpointsOfVersion2AreVerifiedAndLoaded) {
-  const fs::path golden = fs::path(THINWIRE_SOURCE_DIR) / "tests/golden/checkpoint/version2";
+// Step 10 of seed 77 stands alone, step 20 of seed 78 is coded against it. `exact`, two ranks.
+class GoldenBases : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Versions, GoldenBases, ::testing::Values("version2", "version5"), [](const auto& version) { return version.param; });
+
+TEST_P(GoldenBases, AreVerifiedAndLoaded) {
+  const fs::path golden = fs::path(THINWIRE_SOURCE_DIR) / "tests/golden/checkpoint" / GetParam();
   for (const int64_t step : {10, 20}) {
     const uint64_t seed = step == 10 ? 77 : 78;
     EXPECT_THAT(verify(golden / step_name(step)), IsEmpty());

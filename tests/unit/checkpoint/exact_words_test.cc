@@ -68,12 +68,13 @@ TYPED_TEST(Kernels, PlanesAreTheBytesOfRotatedWordsAndComeBack) {
     const auto x = telling_words<Word>(elems, 5);
     for (unsigned rotation = 0; rotation < kWordBits<Word>; ++rotation) {
       Bytes expected(elems * sizeof(Word)), got(expected.size());
-      reference::split<Word>(x, rotation, expected.data());
-      kernels::split(std::span<const Word>(x), rotation, got.data());
+      const auto offset = static_cast<Word>(kSign<Word> >> rotation);
+      reference::split<Word>(x, offset, rotation, expected.data());
+      kernels::split(std::span<const Word>(x), offset, rotation, got.data());
       ASSERT_EQ(got, expected);
       std::vector<Word> back(elems), back_by_reference(elems);
-      kernels::merge(got.data(), rotation, std::span<Word>(back));
-      reference::merge(got.data(), rotation, std::span<Word>(back_by_reference));
+      kernels::merge(got.data(), offset, rotation, std::span<Word>(back));
+      reference::merge(got.data(), offset, rotation, std::span<Word>(back_by_reference));
       ASSERT_EQ(back, x);
       ASSERT_EQ(back_by_reference, x);
     }
@@ -91,8 +92,7 @@ TEST(Words, OrderedFloatsCountUpwards) {
   EXPECT_LT(place(-inf), place(-1.0f));
   EXPECT_LT(place(-1.0f), place(0.0f));
   for (int i = -3; i <= 3; ++i) {
-    EXPECT_EQ(zigzag(static_cast<uint8_t>(i)), i < 0 ? -2 * i - 1 : 2 * i);
-    EXPECT_EQ(unzigzag(zigzag(static_cast<uint8_t>(i))), static_cast<uint8_t>(i));
+    EXPECT_EQ(unzigzag(static_cast<uint8_t>(i < 0 ? -2 * i - 1 : 2 * i)), static_cast<uint8_t>(i));
   }
 }
 
@@ -100,10 +100,25 @@ TEST(Words, OrderedFloatsCountUpwards) {
 TEST(Words, PlanesOfOne) {
   const std::vector<uint32_t> one = {std::bit_cast<uint32_t>(1.0f)};
   Bytes planes(4);
-  reference::split<uint32_t>(one, 1, planes.data());
+  reference::split<uint32_t>(one, 0, 1, planes.data());
   EXPECT_EQ(planes, (Bytes{std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0x7f}}));
-  reference::split<uint32_t>(one, 3, planes.data());
+  reference::split<uint32_t>(one, 0, 3, planes.data());
   EXPECT_EQ(planes, (Bytes{std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0xfc}}));
+}
+
+// Two places nearer to zero is -2, whichever side of it; a rotation by 24 leaves room for 8 bits, whose half is 128: 126 in the highest
+// byte.
+TEST(Words, DifferencesCountAwayFromZero) {
+  for (const float e : {3.0f, -3.0f}) {
+    const auto earlier = std::bit_cast<uint32_t>(e), x = earlier - 2;
+    EXPECT_EQ(difference(x, earlier, Numbers::floats), static_cast<uint32_t>(-2));
+    EXPECT_EQ(later(static_cast<uint32_t>(-2), earlier, Numbers::floats), x);
+  }
+  EXPECT_EQ(difference(5u, 7u, Numbers::integers), static_cast<uint32_t>(-2));
+  const std::vector<uint32_t> minus_two = {static_cast<uint32_t>(-2)};
+  Bytes planes(4);
+  reference::split<uint32_t>(minus_two, kSign<uint32_t> >> 24, 24, planes.data());
+  EXPECT_EQ(planes, (Bytes{std::byte{0}, std::byte{0}, std::byte{0}, std::byte{126}}));
 }
 
 TEST(Pack, BitsComeBackInTheBytesThatTheyTake) {

@@ -136,10 +136,10 @@ TEST(Store, ANewerFormatIsRefusedAndNotSkipped) {
   save_model(dir.path(), 1, 10, 1);
   save_model(dir.path(), 1, 20, 1);
   std::string manifest = read(dir / "step-00000020/manifest.json");
-  manifest.replace(manifest.find("\"version\": 2"), 12, "\"version\": 5");
+  manifest.replace(manifest.find("\"version\": 2"), 12, "\"version\": 6");
   write(dir / "step-00000020/manifest.json", manifest);
   seal(dir / "step-00000020");
-  const auto both = AllOf(HasSubstr("version 5"), HasSubstr("newer than 4"));
+  const auto both = AllOf(HasSubstr("version 6"), HasSubstr("newer than 5"));
   EXPECT_THAT(load_error(dir.path(), 20, Model(0, 1).state()), both);
   EXPECT_THAT(error_of([&] { newest_good(dir.path()); }), both);
 }
