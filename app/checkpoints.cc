@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/layout.h"
 #include "checkpoint/newest.h"
 #include "checkpoint/rewrite.h"
 #include "trainer/tolerances.h"
@@ -29,7 +30,10 @@ struct Place {
 };
 
 Place find(const std::string& given) {
-  const fs::path path = fs::path(given).has_filename() ? fs::path(given) : fs::path(given).parent_path();
+  const fs::path path = checkpoint::with_name(given);
+  if (fs::exists(path) && !fs::is_directory(path)) {
+    throw CheckpointError(fmt::format("{} is a file: name a run directory, or the checkpoint step-N that it is in", given));
+  }
   if (!fs::is_directory(path)) throw CheckpointError(fmt::format("{}: there is no such directory; {}", given, what_is_there(path)));
   if (path.filename().string().starts_with("step-")) return {path.parent_path(), path};
   if (fs::is_directory(path / "checkpoints")) return {path / "checkpoints", std::nullopt};
@@ -63,20 +67,37 @@ fs::path whole(const std::string& given) {
                               : defect);
 }
 
-const char* words_of(const std::string& lossy) {
-  if (lossy.empty()) return "";
-  return lossy == "extreme" ? ", extreme" : ", near-exact";
+std::string mode_of(const std::string& how) { return how == "near_exact" ? "near-exact" : how; }
+
+// ", its state went through near-exact (step 10)", or an average of several.
+std::string history_of(const std::vector<checkpoint::LossyRestore>& restores) {
+  std::vector<std::string> stations;
+  for (size_t i = 0; i < restores.size();) {
+    const std::string& how = restores[i].how;
+    std::vector<std::string> steps;
+    for (; i < restores.size() && restores[i].how == how; ++i) steps.push_back(std::to_string(restores[i].step));
+    stations.push_back(fmt::format("{} (step{} {})", mode_of(how), steps.size() == 1 ? "" : "s", join(steps, ", ")));
+  }
+  return stations.empty() ? "" : ", its state went through " + join(stations, ", then ");
+}
+
+void print_entry(const checkpoint::Listing& entry) {
+  const std::string path = entry.path.string();
+  if (entry.world == 0) {
+    fmt::print("step {:>10}  {}\n", entry.step, path);
+  } else {
+    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}{}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
+               entry.world == 1 ? "" : "s", entry.created, path, entry.base ? fmt::format(", needs step {}", *entry.base) : "",
+               entry.lossy.empty() ? "" : ", " + mode_of(entry.lossy), history_of(entry.lossy_restores));
+  }
+  for (const std::string& defect : entry.defects) fmt::print("  damaged: {}\n", defect);
 }
 
 int list(const std::string& given) {
   const auto entries = checkpoint::list(find(given).checkpoints);
-  if (entries.empty()) {
+  for (const auto& entry : entries) print_entry(entry);
+  if (std::ranges::all_of(entries, [](const auto& entry) { return entry.world == 0; })) {
     throw CheckpointError(fmt::format("{}: there is no complete checkpoint in it; {}", given, contents_of(find(given).checkpoints)));
-  }
-  for (const auto& entry : entries) {
-    fmt::print("step {:>10}  {:>10}  {} rank{}  {}  {}{}{}\n", entry.step, human_bytes(static_cast<double>(entry.bytes)), entry.world,
-               entry.world == 1 ? "" : "s", entry.created, entry.path.string(),
-               entry.base ? fmt::format(", needs step {}", *entry.base) : "", words_of(entry.lossy));
   }
   return 0;
 }
@@ -86,12 +107,22 @@ int inspect(const std::string& given) {
   return 0;
 }
 
+// Where the manifest cannot be read nobody knows: that is among the defects then.
+std::vector<std::string> foreign_to(const fs::path& step_directory) {
+  try {
+    return checkpoint::foreign_files(step_directory);
+  } catch (const CheckpointError&) {
+    return {};
+  }
+}
+
 int verify(const std::string& given) {
   bool good = true;
   for (const auto& path : chosen(given)) {
     const auto defects = checkpoint::verify(path);
     fmt::print("{}: {}\n", path.string(), defects.empty() ? "good" : "DAMAGED");
     for (const auto& defect : defects) fmt::print("  {}\n", defect);
+    for (const auto& file : foreign_to(path)) fmt::print("  note: {} does not belong to the checkpoint, and is not looked at\n", file);
     good = good && defects.empty();
   }
   return good ? 0 : static_cast<int>(ExitCode::checkpoint);
@@ -112,8 +143,8 @@ struct Making {
 
   checkpoint::Rewrite how() const {
     if (mode == "near_exact" && !lossy) {
-      throw ConfigError("near_exact keeps optimiser moments and residuals within a tolerance only (" + moments +
-                        " bits and 8): say --lossy if that is what you want");
+      throw ConfigError("near_exact keeps optimiser moments in " + moments +
+                        " bits and residuals in 8, within a tolerance only: say --lossy if that is what you want");
     }
     if (mode == "extreme" && !lossy) {
       throw ConfigError("extreme keeps of weights and moments what changed most, in 4 bits: say --lossy if that is what you want");
@@ -162,13 +193,20 @@ std::vector<fs::path> to_average(const Making& making) {
   if (making.from.size() != 1) throw ConfigError("--last takes the newest checkpoints of one run directory");
   const auto entries = checkpoint::list(find(making.from.front()).checkpoints);
   const auto wanted = static_cast<size_t>(making.last);
+  std::vector<std::string> damaged;
   for (auto entry = entries.rbegin(); entry != entries.rend() && paths.size() < wanted; ++entry) {
-    const std::string defect = checkpoint::defect_of(entry->path, checkpoint::Needs::everything);
-    defect.empty() ? paths.push_back(entry->path) : log::warn("skipping checkpoint {}: {}", entry->path.filename().string(), defect);
+    const std::string name = entry->path.filename().string(), defect = checkpoint::defect_of(entry->path, checkpoint::Needs::everything);
+    if (defect.empty()) {
+      paths.push_back(entry->path);
+    } else {
+      log::warn("skipping checkpoint {}: {}", name, defect);
+      damaged.push_back(name);
+    }
   }
   if (paths.size() < wanted) {
-    throw CheckpointError(fmt::format("{}: there are {} whole checkpoints in it, not {}; checkpoint.keep says how many stay",
-                                      making.from.front(), paths.size(), making.last));
+    throw CheckpointError(fmt::format(
+        "{}: there are {} whole checkpoints in it, not {}; {}", making.from.front(), paths.size(), making.last,
+        damaged.empty() ? "checkpoint.keep says how many stay" : fmt::format("damaged, as said above: {}", join(damaged, ", "))));
   }
   return paths;
 }
@@ -179,6 +217,8 @@ int average(const Making& making) {
   return 0;
 }
 
+CLI::Validator number_from_to(int least, int most) { return CLI::Range(least, most).description(fmt::format("{} to {}", least, most)); }
+
 void add_making(CLI::App& verb, Action& action, const char* name, const char* help, int (*run)(const Making&)) {
   auto making = std::make_shared<Making>();
   const bool several = run == average;
@@ -186,17 +226,22 @@ void add_making(CLI::App& verb, Action& action, const char* name, const char* he
   sub->add_option("from", making->from,
                   several ? "run directories (their newest whole) or checkpoints" : "run directory (its newest whole one) or checkpoint")
       ->required()
-      ->expected(1, several ? 10000 : 1);
+      ->expected(1, several ? 10000 : 1)
+      ->default_str("");
   sub->add_option("--to", making->to, "directory; TO/checkpoints/step-N is made, which must not be there")->required();
-  sub->add_option("--mode", making->mode, "how tensors are stored: exact, raw, near_exact or extreme, as checkpoint.mode")
+  sub->add_option("--mode", making->mode,
+                  "how tensors are stored: exact, raw, near_exact or extreme, as checkpoint.mode; the latter two need --lossy")
       ->check(one_of({"exact", "raw", "near_exact", "extreme"}));
   auto* moments = sub->add_option("--moments", making->moments, "near_exact: bits of each optimiser moment, 8 or 4");
   moments->check(one_of({"8", "4"}));
   auto* pruning = sub->add_option("--pruning", making->pruning, "extreme: how much is left out, mild or aggressive");
   pruning->check(one_of({"mild", "aggressive"}));
-  sub->add_option("--threads", making->threads, "that code and decode")->check(CLI::Range(1, 256));
-  sub->add_flag("--lossy", making->lossy, "near_exact and extreme may lose what they say");
-  if (several) sub->add_option("--last", making->last, "the newest so many of one run directory")->check(CLI::Range(2, 10000));
+  sub->add_option("--threads", making->threads, "that code and decode")->check(number_from_to(1, 256))->type_name("N");
+  sub->add_flag("--lossy", making->lossy, "with near_exact and extreme: what comes back may be another state");
+  if (several) {
+    auto* last = sub->add_option("--last", making->last, "the newest so many of one run directory; else those that are named");
+    last->check(number_from_to(2, 10000))->type_name("N")->default_str("");
+  }
   sub->callback([=, &action] {
     require_mode(*making, *moments, "near_exact");
     require_mode(*making, *pruning, "extreme");
@@ -216,7 +261,7 @@ void add_checkpoints(CLI::App& app, Action& action) {
     sub->add_option("path", *path, "run directory or checkpoint")->required();
     sub->callback([path, run, &action] { action = [path, run] { return run(*path); }; });
   };
-  add("ls", "complete checkpoints, oldest first", list);
+  add("ls", "checkpoints, oldest first, and what is wrong by names and lengths of files; verify reads them", list);
   add("inspect", "what the (newest) checkpoint holds", inspect);
   add("verify", "re-reads and decodes every byte; exit 4 when one is damaged", verify);
   auto paths = std::make_shared<std::pair<std::string, std::string>>();

@@ -48,7 +48,7 @@ std::string unusable_base(const Chain& chain, const char* why) {
 }  // namespace
 
 Chain read_chain(const fs::path& given) {
-  const fs::path step_directory = given.has_filename() ? given : given.parent_path();
+  const fs::path step_directory = with_name(given);
   const fs::path directory = step_directory.has_parent_path() ? step_directory.parent_path() : fs::path(".");
   Chain chain;
   chain.push_back({step_directory, read_manifest(step_directory)});
@@ -105,7 +105,7 @@ const ChainFiles::Shard* ChainFiles::shard(const std::string& file_name, size_t 
   const auto listed = std::find_if(manifest.files.begin(), manifest.files.end(), [&](const auto& file) { return file.name == file_name; });
   if (listed == manifest.files.end()) return nullptr;
   try {
-    auto file = SafetensorsFile(check_ == Check::every_byte ? open_checked(*listed, directory) : InputFile(directory / listed->name));
+    auto file = SafetensorsFile(check_ == Check::every_byte ? open_checked(*listed, directory) : open_sized(*listed, directory));
     return (shards_[link][file_name] = std::make_unique<Shard>(std::move(file))).get();
   } catch (const CheckpointError& e) {
     if (link == 0) throw;

@@ -42,7 +42,8 @@ std::set<std::string> bases_of(const std::filesystem::path& directory, const std
 // The files of a chain, opened when they are first asked for. One thread.
 class ChainFiles {
  public:
-  enum class Check { headers, every_byte };  // of each file when it is opened: headers where the hashes of chunks will do
+  // Of each file when it is opened: its length and header, where the hashes of chunks will do, or all of it.
+  enum class Check { headers, every_byte };
   ChainFiles(Chain chain, Check check) : chain_(std::move(chain)), check_(check), shards_(chain_.size()) {}
   const Chain& chain() const { return chain_; }
 

@@ -121,17 +121,24 @@ struct Listing {
   int64_t step = 0;
   std::filesystem::path path;
   uint64_t bytes = 0;
-  int world = 0;
+  int world = 0;  // 0: its manifest cannot be read, and nothing else is known of it; `defects` say why
   std::string created;
   std::optional<int64_t> base;  // step of the checkpoint that this one is coded against
   std::string lossy = {};       // how it keeps some state less than exactly: lossy_restores' word for it; empty: nothing is lost
+  std::vector<LossyRestore> lossy_restores = {};  // what its state had gone through before it was saved
+  std::vector<std::string> defects = {};          // of glance()
 };
-// Committed ones, by step; one whose manifest cannot be read is left out with a warning. A directory that does not exist has none.
+// Whatever is named step-N, by step; one of a newer version is left out with a warning. A directory that does not exist has none.
 std::vector<Listing> list(const std::filesystem::path& directory);
 // What is in it, for people. CheckpointError when its manifest cannot be read.
 std::string inspect(const std::filesystem::path& step_directory);
 // Re-reads every byte and decodes every tensor. Empty when all is accounted for; else one line per defect.
 std::vector<std::string> verify(const std::filesystem::path& step_directory);
+// What verify() finds without reading more than manifests and headers: files that are gone, cut short or unreadable, its own and those of
+// the checkpoints that it is coded against, and bases that are gone.
+std::vector<std::string> glance(const std::filesystem::path& step_directory);
+// Files in it that its manifest does not name, sorted: no reader looks at them. CheckpointError when the manifest cannot be read.
+std::vector<std::string> foreign_files(const std::filesystem::path& step_directory);
 
 struct Difference {
   bool are_equal = true;  // in numbers and in every bit of the tensors; how these are stored does not count

@@ -62,6 +62,14 @@ std::optional<WorkName> parse_work_name(std::string_view name) {
   return std::nullopt;
 }
 
+fs::path with_name(const fs::path& given) {
+  const fs::path path = given.has_filename() ? given : given.parent_path();
+  if (path.filename() != "." && path.filename() != "..") return path;
+  std::error_code error;
+  const fs::path canonical = fs::canonical(path, error);
+  return error ? path : canonical;
+}
+
 std::vector<int64_t> steps_in(const fs::path& directory) {
   std::vector<int64_t> steps;
   for (const std::string& name : names_in(directory)) {

@@ -33,6 +33,9 @@ struct WorkName {
 };
 std::optional<WorkName> parse_work_name(std::string_view name);
 
+// The same directory by a path that ends in its name, which `.`, `..` and a slash behind do not.
+std::filesystem::path with_name(const std::filesystem::path& given);
+
 // What the directory holds that is ours, sorted; a directory that does not exist holds nothing.
 std::vector<int64_t> steps_in(const std::filesystem::path& directory);  // newest first
 std::vector<std::string> work_in(const std::filesystem::path& directory);

@@ -59,6 +59,25 @@ std::string sizes_by_kind(const Manifest& manifest) {
   return text + size_line("all", all);
 }
 
+Listing listing_of(int64_t step, const fs::path& path) {
+  Listing listing{.step = step, .path = path};
+  try {
+    Manifest manifest = read_manifest(path);
+    listing.bytes = total_bytes(manifest);
+    listing.world = manifest.world;
+    listing.created = manifest.created;
+    if (manifest.base) listing.base = manifest.base->step;
+    if (manifest.is_lossy()) listing.lossy = manifest.lossy_how();
+    listing.lossy_restores = std::move(manifest.facts.lossy_restores);
+    listing.defects = glance(path);
+  } catch (const NewerVersion&) {
+    throw;
+  } catch (const CheckpointError& e) {
+    listing.defects.push_back(e.what());
+  }
+  return listing;
+}
+
 }  // namespace
 
 std::vector<Listing> list(const fs::path& directory) {
@@ -66,13 +85,10 @@ std::vector<Listing> list(const fs::path& directory) {
   std::vector<int64_t> steps = steps_in(directory);
   std::reverse(steps.begin(), steps.end());
   for (const int64_t step : steps) {
-    const fs::path path = directory / step_name(step);
     try {
-      const Manifest manifest = read_manifest(path);
-      const auto base = manifest.base ? std::optional(manifest.base->step) : std::nullopt;
-      listings.push_back(
-          {step, path, total_bytes(manifest), manifest.world, manifest.created, base, manifest.is_lossy() ? manifest.lossy_how() : ""});
-    } catch (const CheckpointError& e) {
+      Listing listing = listing_of(step, directory / step_name(step));
+      if (fs::exists(listing.path)) listings.push_back(std::move(listing));  // a run that goes on removes older ones meanwhile
+    } catch (const NewerVersion& e) {
       log::warn("not listed: {}", e.what());
     }
   }

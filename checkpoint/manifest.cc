@@ -265,16 +265,21 @@ Manifest read_manifest(const std::filesystem::path& step_directory) {
 
 std::string complete_text(uint64_t manifest_hash) { return to_hex(manifest_hash) + "\n"; }
 
-InputFile open_checked(const ManifestFile& listed, const std::filesystem::path& step_directory) {
-  const std::string path = (step_directory / listed.name).string();
-  InputFile file(path);
-  const FileSummary found = hash_file(file);
-  if (found.bytes != listed.summary.bytes) {
-    throw CheckpointError(fmt::format("{} is damaged: it has {} bytes instead of {}", path, found.bytes, listed.summary.bytes));
-  }
-  if (found.hash != listed.summary.hash) {
+InputFile open_sized(const ManifestFile& listed, const std::filesystem::path& step_directory) {
+  InputFile file(step_directory / listed.name);
+  if (file.size() != listed.summary.bytes) {
     throw CheckpointError(
-        fmt::format("{} is damaged: its XXH3 is {} instead of {}", path, to_hex(found.hash), to_hex(listed.summary.hash)));
+        fmt::format("{} is damaged: it has {} bytes instead of {}", file.path().string(), file.size(), listed.summary.bytes));
+  }
+  return file;
+}
+
+InputFile open_checked(const ManifestFile& listed, const std::filesystem::path& step_directory) {
+  InputFile file = open_sized(listed, step_directory);
+  const uint64_t found = hash_file(file).hash;
+  if (found != listed.summary.hash) {
+    throw CheckpointError(
+        fmt::format("{} is damaged: its XXH3 is {} instead of {}", file.path().string(), to_hex(found), to_hex(listed.summary.hash)));
   }
   return file;
 }

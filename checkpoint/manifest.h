@@ -68,7 +68,9 @@ Manifest parse_manifest(std::string_view json, const std::string& source);
 Manifest read_manifest(const std::filesystem::path& step_directory);
 std::string complete_text(uint64_t manifest_hash);
 
-// Reads every byte of a listed file. CheckpointError names it and what differs, size or hash.
+// A listed file that has the length that the manifest says; nothing of it is read. CheckpointError names it and both lengths.
+InputFile open_sized(const ManifestFile& file, const std::filesystem::path& step_directory);
+// The same, and reads every byte. CheckpointError names it and what differs, size or hash.
 InputFile open_checked(const ManifestFile& file, const std::filesystem::path& step_directory);
 
 }  // namespace thinwire::checkpoint

@@ -39,7 +39,7 @@ Newest newest_whole(const fs::path& directory, Needs needs) {
 }
 
 fs::path find_checkpoint(const fs::path& given, Needs needs, std::string_view or_else) {
-  const fs::path path = given.has_filename() ? given : given.parent_path();
+  const fs::path path = with_name(given);
   if (!fs::exists(path))
     throw CheckpointError(fmt::format("{}: there is no such file or directory; {}", given.string(), what_is_there(path)));
   if (parse_step_name(path.filename().string())) return path;

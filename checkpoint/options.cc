@@ -16,7 +16,7 @@ void describe(config::Section& section, CheckpointOptions& options) {
                  "mode extreme; how much is left out: mild keeps what most weights moved by, aggressive a tenth of it");
   section.choice("base", options.base, {"none", "previous"},
                  "mode exact and near_exact; previous: tensors are coded against the checkpoint before where that saves a twentieth, which "
-                 "then has to stay; for "
+                 "then has to stay; four in a row at most, and one that is damaged takes with it all that are coded against it; for "
                  "checkpoints a few steps apart; none: each stands alone. Mode extreme has bases of its own accord, eight at most");
   section.boolean("async", options.async,
                   "training waits only while state is copied (one more copy in memory); coding and writing happen beside the next steps");
@@ -26,8 +26,12 @@ void describe(config::Section& section, CheckpointOptions& options) {
   section.seconds("timeout", options.timeout_s, {0.1, 864000},
                   "longest time that a rank may be at one part of a save or a load, its disk included, before the run ends");
   section.integer("threads", options.threads, {1, 256}, "threads of each rank that code and decode tensors");
-  section.integer("keep", options.keep, {0}, "newest checkpoints that stay on disk; 0: all");
-  section.integer("keep_every", options.keep_every, {0}, "checkpoints of steps that are a multiple of this stay besides; 0: none");
+  section.integer(
+      "keep", options.keep, {0},
+      "newest checkpoints that stay on disk, and what they are coded against; 0: all. Under base previous and mode extreme they "
+      "may all need one and the same, so that they are no spares of each other; a save also wants 1.1 times the state free");
+  section.integer("keep_every", options.keep_every, {0},
+                  "checkpoints of steps that are a multiple of this stay besides, each with what it is coded against; 0: none");
   section.only({"moments"}, {"mode", {"near_exact"}});
   section.only({"pruning"}, {"mode", {"extreme"}});
   section.only({"base"}, {"mode", {"exact", "near_exact"}});

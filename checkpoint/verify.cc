@@ -48,14 +48,6 @@ void compare_tensors(std::vector<std::string>& defects, const fs::path& path, co
   for (const Placed& one : extra) report(one, "is in the file, but not listed in the manifest");
 }
 
-void find_foreign_files(std::vector<std::string>& defects, const fs::path& path, const Manifest& manifest) {
-  std::set<std::string> known = {kManifestName, kCompleteName};
-  for (const ManifestFile& file : manifest.files) known.insert(file.name);
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (!known.contains(entry.path().filename().string())) defects.push_back(entry.path().string() + " does not belong to the checkpoint");
-  }
-}
-
 // A loss that the manifest does not tell of would be found by nobody.
 void require_stated(const Manifest& manifest, const std::string& file, const std::string& name, const StoredTensor& stored) {
   if (is_exact(stored.coding)) return;
@@ -88,10 +80,8 @@ std::vector<std::string> verify(const fs::path& step_directory) {
   if (!fs::is_directory(step_directory)) return {fmt::format("{} is not a directory", step_directory.string())};
   collect(defects, [&] {
     const Manifest manifest = read_manifest(step_directory);
-    find_foreign_files(defects, step_directory, manifest);
     ChainFiles files(read_chain(step_directory), ChainFiles::Check::every_byte);
     std::set<Placed> present;
-    const size_t defects_before = defects.size();
     for (const ManifestFile& listed : manifest.files) {
       collect(defects, [&] {
         for (const auto& [name, stored] : files.shard(listed.name)->tensors) {
@@ -101,9 +91,32 @@ std::vector<std::string> verify(const fs::path& step_directory) {
         decode_all(files, listed.name);
       });
     }
-    if (defects.size() == defects_before) compare_tensors(defects, step_directory, manifest, present);
+    if (defects.empty()) compare_tensors(defects, step_directory, manifest, present);
   });
   return defects;
+}
+
+std::vector<std::string> glance(const fs::path& step_directory) {
+  std::vector<std::string> defects;
+  collect(defects, [&] {
+    ChainFiles files(read_chain(step_directory), ChainFiles::Check::headers);
+    for (size_t link = 0; link < files.chain().size(); ++link) {
+      for (const ManifestFile& listed : files.chain()[link].manifest.files) collect(defects, [&] { files.shard(listed.name, link); });
+    }
+  });
+  return defects;
+}
+
+std::vector<std::string> foreign_files(const fs::path& step_directory) {
+  const Manifest manifest = read_manifest(step_directory);
+  std::set<std::string> known = {kManifestName, kCompleteName};
+  for (const ManifestFile& file : manifest.files) known.insert(file.name);
+  std::vector<std::string> foreign;
+  for (const auto& entry : fs::directory_iterator(step_directory)) {
+    if (!known.contains(entry.path().filename().string())) foreign.push_back(entry.path().string());
+  }
+  std::ranges::sort(foreign);
+  return foreign;
 }
 
 }  // namespace thinwire::checkpoint

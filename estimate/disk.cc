@@ -1,6 +1,7 @@
 #include "estimate/disk.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "checkpoint/chain.h"
 #include "checkpoint/footprint.h"
@@ -91,11 +92,24 @@ double coders_bytes(const Subject& s) {
   return threads * checkpoint::thread_bytes(s.checkpoint, largest, bases);
 }
 
-// The newest stay, and whatever the oldest of them needs: of one that closes a chain all of it.
-double kept_of_chains(const Subject& s, const Disk& disk) {
-  const int64_t saves = saves_of(s), all = s.checkpoint.keep == 0 ? saves : std::min(saves, s.checkpoint.keep + kChain);
-  const int64_t first = (all + kChain - 1) / kChain;
-  return static_cast<double>(first) * disk.checkpoint_bytes + static_cast<double>(all - first) * disk.link_bytes;
+// While the last save is written, and of chains that are as long as they may be: each that stays has all bases that it can have.
+struct Kept {
+  int64_t all = 0;
+  int64_t first = 0;  // of a chain
+};
+
+Kept kept_of(const Subject& s) {
+  const checkpoint::CheckpointOptions& options = s.checkpoint;
+  const int64_t saves = saves_of(s), bases = checkpoint::uses_base(options) ? static_cast<int64_t>(checkpoint::most_bases(options)) : 0;
+  const auto chains_in = [bases](int64_t run) { return (run + bases) / (bases + 1); };  // that begin among so many in a row
+  const int64_t newest = options.keep == 0 || options.keep >= saves ? saves : options.keep + 1;
+  // Of the saves before those, one in so many has a step that is a multiple of keep_every.
+  const bool has_majors = options.keep_every > 0 && options.every > 0;
+  const int64_t period = has_majors ? options.keep_every / std::gcd(options.keep_every, options.every) : saves + 1;
+  const int64_t older = saves - newest, majors = older / period;
+  const int64_t of_major = std::min(period, bases + 1), of_newest = newest + std::min(bases, older - majors * period);
+  const int64_t all = majors * of_major + of_newest;
+  return {all, period <= bases + 1 ? chains_in(all) : majors + chains_in(of_newest)};
 }
 
 }  // namespace
@@ -113,12 +127,11 @@ Disk disk_of(const Subject& s) {
     const double names = kNameBytes * static_cast<double>(s.table.slots().size()) * static_cast<double>(1 + s.optimizer_floats);
     disk.checkpoint_bytes += names;
     disk.link_bytes = file_bytes(s, state, link_shares(s, state)) + names;
-    disk.kept_bytes = kept_of_chains(s, disk);
-    return disk;
   }
-  const double keep = s.checkpoint.keep == 0 && s.checkpoint.every > 0 ? static_cast<double>(s.steps / s.checkpoint.every)
-                                                                       : static_cast<double>(s.checkpoint.keep);
-  disk.kept_bytes = (keep + 1) * disk.checkpoint_bytes;
+  const Kept kept = kept_of(s);
+  const int64_t behind = is_extreme(s) ? kept.all - kept.first : 0;  // coded exactly against a base one may be as large as alone
+  disk.kept = kept.all;
+  disk.kept_bytes = static_cast<double>(kept.all - behind) * disk.checkpoint_bytes + static_cast<double>(behind) * disk.link_bytes;
   return disk;
 }
 

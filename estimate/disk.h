@@ -11,7 +11,8 @@ struct Disk {
   double coders_bytes = 0;            // what rank 0's threads need beside that
   double checkpoint_bytes = 0;        // on disk, all files: expected; of a chain the first, which is the largest
   double link_bytes = 0;              // of each that follows it in a chain of mode extreme: about; else 0
-  double kept_bytes = 0;              // of the checkpoints that stay, what they are coded against, and one that is being written: at most
+  int64_t kept = 0;                   // checkpoints on disk at once: those that stay, their bases, and one that is being written. At most
+  double kept_bytes = 0;              // of these: at most
 };
 // Coded without loss a state shrinks by what its numbers allow; kExactShare is what weights and moments of training runs leave.
 inline constexpr double kExactShare = 0.85;

@@ -57,13 +57,16 @@ void add_wire(const Subject& s, const Wire& wire, std::string& text) {
 
 void add_disk(const Subject& s, const Disk& disk, std::string& text) {
   const bool is_chain = disk.link_bytes > 0;
-  text += fmt::format("\n{:<34}{:>10}   {} of state; {} with those that stay (checkpoint.keep)\n",
-                      is_chain ? "the first checkpoint of a chain" : "a checkpoint on disk", human_bytes(disk.checkpoint_bytes),
-                      human_bytes(disk.state_bytes), is_chain ? "at most " + human_bytes(disk.kept_bytes) : human_bytes(disk.kept_bytes));
+  text += fmt::format("\n{:<34}{:>10}   {} of state\n", is_chain ? "the first checkpoint of a chain" : "a checkpoint on disk",
+                      human_bytes(disk.checkpoint_bytes), human_bytes(disk.state_bytes));
   if (is_chain)
     text += fmt::format("{:<34}{:>10}   about: the demo's with {} pruning are {} times smaller than the state (docs/benchmarks.md)\n",
                         fmt::format("each of the {} behind it", checkpoint::kMostBases), human_bytes(disk.link_bytes), s.checkpoint.pruning,
                         s.checkpoint.pruning == "mild" ? "22" : "75 to 84");
+  text +=
+      fmt::format("{:<34}{:>10}   {} at most: those that stay (checkpoint.keep{}){}, and one being written\n", "all that are there at once",
+                  human_bytes(disk.kept_bytes), disk.kept, s.checkpoint.keep_every > 0 ? ", checkpoint.keep_every" : "",
+                  checkpoint::uses_base(s.checkpoint) ? ", what they are coded against" : "");
 }
 
 void add_times(const Subject& s, const Estimate& e, std::string& text) {
@@ -125,7 +128,8 @@ nlohmann::ordered_json to_json(const Subject& s, const Estimate& e) {
                   {"ratio", e.wire.ratio},
                   {"ratio_total", e.wire.ratio_total},
                   {"assumption", e.wire.assumption}};
-  json["checkpoint"] = {{"bytes", e.disk.checkpoint_bytes}, {"state_bytes", e.disk.state_bytes}, {"kept_bytes", e.disk.kept_bytes}};
+  json["checkpoint"] = {
+      {"bytes", e.disk.checkpoint_bytes}, {"state_bytes", e.disk.state_bytes}, {"kept", e.disk.kept}, {"kept_bytes", e.disk.kept_bytes}};
   if (e.disk.link_bytes > 0) json["checkpoint"]["link_bytes"] = e.disk.link_bytes;
   json["speed"] = {
       {"pass_s", e.speed.pass_s}, {"optimizer_s", e.speed.optimizer_s}, {"codec_s", e.speed.codec_s}, {"source", e.speed_source}};

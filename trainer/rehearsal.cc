@@ -53,11 +53,11 @@ ExitCode rehearse(Parts& parts, const Restored& restored, const comm::Transport&
   add("run", fmt::format("{}, {}", directory, resumes));
   add("data", parts.task->facts().description);
   add("memory", memory_line(outlook));
-  add("disk",
-      fmt::format(
-          "a checkpoint takes about {}, those that stay {}; {} are free",
-          human_bytes(disk.checkpoint_bytes) + (disk.link_bytes > 0 ? ", or " + human_bytes(disk.link_bytes) + " behind another" : ""),
-          human_bytes(disk.kept_bytes), human_bytes(static_cast<double>(fs::space(nearest_existing(parts.location.directory)).available))));
+  add("disk", fmt::format("a checkpoint takes about {}, the {} at most that are there at once {}; {} are free",
+                          human_bytes(disk.checkpoint_bytes) +
+                              (disk.link_bytes > 0 ? ", or " + human_bytes(disk.link_bytes) + " behind another" : ""),
+                          disk.kept, human_bytes(disk.kept_bytes),
+                          human_bytes(static_cast<double>(fs::space(nearest_existing(parts.location.directory)).available))));
   add("step", fmt::format("loss {:.4f} in {:.2f} s, the first, which loads code", loss, step.step_s));
   add("wire", wire_line(subject, step));
   text += fmt::format("# {} rank{} over {}; nothing was kept: --dry-run", world, world == 1 ? "" : "s", transport.name());

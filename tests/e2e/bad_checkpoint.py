@@ -184,6 +184,50 @@ class Resume(thinwire.Case):
         path.unlink()
         self.assert_resumes_from_10_with_a_warning("model.safetensors")
 
+    def test_ls_shows_what_names_and_lengths_tell(self):
+        done = self.thinwire("ckpt", "ls", self.kept.path)
+        self.assertNotIn("damaged", done.text)
+        model = self.kept.checkpoint(10) / "model.safetensors"
+        length = model.stat().st_size
+        model.write_bytes(model.read_bytes()[:-1])
+        (self.kept.checkpoint(20) / "model.safetensors").unlink()
+        first, why, second, why_too = self.thinwire("ckpt", "ls", self.kept.path).out.splitlines()
+        self.assertRegex(first, r"^step +10 .*step-00000010$")
+        self.assertTrue(why.startswith("  damaged: ") and why.endswith(f"model.safetensors is damaged: it has {length - 1} bytes instead of {length}"), why)
+        self.assertRegex(second, r"^step +20 .*step-00000020$")
+        self.assertRegex(why_too, r"^  damaged: .*step-00000020/model\.safetensors: No such file")
+        for line in (why, why_too):
+            self.assertIn(line.removeprefix("  damaged: "), self.thinwire("ckpt", "verify", self.kept.path, code=CHECKPOINT).out)
+
+    def test_ls_shows_one_that_has_no_manifest_and_fails_where_none_has(self):
+        (self.kept.checkpoint(20) / "COMPLETE").unlink()
+        self.assert_says(self.thinwire("ckpt", "ls", self.kept.path), "step-00000020\n  damaged: ", "it has no file COMPLETE")
+        (self.kept.checkpoint(10) / "manifest.json").unlink()
+        self.assert_says(self.thinwire("ckpt", "ls", self.kept.path, code=CHECKPOINT), "step-00000010\n  damaged: ", "there is no complete checkpoint in it")
+
+    def test_a_file_of_somebody_elses_is_no_damage(self):
+        notes = self.kept.checkpoint(20) / "notes.txt"
+        notes.write_text("mine")
+        done = self.thinwire("ckpt", "verify", self.kept.checkpoint(20))
+        self.assert_says(done, "step-00000020: good\n  note: ", "notes.txt does not belong to the checkpoint")
+        self.assertNotIn("damaged", self.thinwire("ckpt", "ls", self.kept.path).text)
+        self.assert_says(self.resume(), "resumed from step 20")
+
+    def test_the_folder_that_one_is_in_may_be_named_by_a_dot(self):
+        for given in (".", "./", "../step-00000020"):
+            words = f"cd {self.kept.checkpoint(20)} && exec {thinwire.program} ckpt verify {given}"
+            done = self.start("sh", "-c", words).wait()
+            self.assertEqual(done.code, 0, done.text)
+            self.assert_says(done, "step-00000020: good")
+            self.assertNotIn("step-00000010", done.out)
+        done = self.start("sh", "-c", f"cd {self.kept.checkpoint(20)} && exec {thinwire.program} ckpt ls ..").wait()
+        self.assert_says(done, "step-00000010", "step-00000020")
+
+    def test_a_file_is_no_checkpoint_and_is_said_to_be_a_file(self):
+        done = self.thinwire("ckpt", "inspect", self.kept.checkpoint(20) / "model.safetensors", code=CHECKPOINT)
+        self.assert_says(done, "model.safetensors is a file: name a run directory, or the checkpoint step-N that it is in")
+        self.assertNotIn("did you mean", done.text)
+
     def test_a_damaged_one_without_another_is_an_error_even_for_auto(self):
         self.only_step_10()
         flip_a_byte(self.kept.checkpoint(10) / "model.safetensors")

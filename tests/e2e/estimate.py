@@ -62,6 +62,17 @@ class Forecasts(Case):
         self.assertLess(saved["link_bytes"], saved["bytes"])
         self.assertNotIn("behind it", self.thinwire("estimate", "-c", "small.yaml", "--step-time", "100ms").out)
 
+    def test_checkpoints_that_stay_are_counted(self):
+        words = ["estimate", "-c", "small.yaml", "--step-time", "100ms", "--set", "run.steps=200", "--set", "checkpoint.every=5", "--set", "checkpoint.keep=3"]
+        for settings, kept, told in (([], 4, "4 at most: those that stay (checkpoint.keep), and one being written"),
+                                     (["checkpoint.keep_every=10"], 22, "22 at most: those that stay (checkpoint.keep, checkpoint.keep_every), and one"),
+                                     (["checkpoint.base=previous"], 8, "8 at most: those that stay (checkpoint.keep), what they are coded against, and one")):
+            extra = [word for setting in settings for word in ("--set", setting)]
+            self.assert_says(self.thinwire(*words, *extra), told)
+            saved = json.loads(self.thinwire(*words, *extra, "--json").out)["checkpoint"]
+            self.assertEqual(saved["kept"], kept)
+            self.assertAlmostEqual(saved["kept_bytes"], kept * saved["bytes"])
+
     def test_a_link_of_ones_own_is_taken(self):
         words = ["estimate", "-c", "small.yaml", "--json", "--step-time", "100ms", "--bandwidth", "1Mbit", "--latency", "30ms"]
         (link,) = json.loads(self.thinwire(*words).out)["links"]

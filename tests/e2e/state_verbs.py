@@ -28,6 +28,7 @@ class NearExact(thinwire.Case):
         self.assert_says(done, "had gone through the checkpoint of step 10 before (near_exact)")
         self.assertEqual(run.manifest(28)["lossy_restores"], restores)
         self.assert_says(self.thinwire("ckpt", "inspect", run.path), "its state went through step-00000010 (near_exact)")
+        self.assert_says(self.thinwire("ckpt", "ls", run.path), "step-00000028, its state went through near-exact (step 10)\n")
 
     def test_training_goes_on_without_a_spike(self):
         """Second moments that came back too small would make steps too large, and be seen at once. How near the losses stay: tools/restores."""
@@ -71,6 +72,10 @@ class Extreme(thinwire.Case):
         self.assertEqual(small.manifest(20)["base"]["step"], 10)
         self.thinwire("ckpt", "verify", small.path)
         self.assert_says(self.thinwire("ckpt", "diff", self.run_of().checkpoint(20), small.checkpoint(20), code=1), "of 16 distances from the base")
+        (small.checkpoint(10) / "model.safetensors").rename(self.folder / "aside")
+        done = self.thinwire("ckpt", "ls", small.path)
+        self.assert_says(done, "needs step 10, extreme\n  damaged: ", "is coded against step-00000010, which cannot be used")
+        (self.folder / "aside").rename(small.checkpoint(10) / "model.safetensors")
         self.thinwire("ckpt", "convert", small.path, "--to", "runs/back")
         self.assertEqual([restore["how"] for restore in self.run_of("back").manifest(20)["lossy_restores"]], ["extreme"])
 
@@ -97,7 +102,8 @@ class Verbs(thinwire.Case):
     def test_convert_loses_only_what_it_is_asked_to(self):
         self.train()
         path = self.run_of().path
-        self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/near", "--mode", "near_exact", code=USAGE), "--lossy")
+        done = self.thinwire("ckpt", "convert", path, "--to", "runs/near", "--mode", "near_exact", code=USAGE)
+        self.assert_says(done, "moments in 8 bits and residuals in 8", "--lossy")
         self.assert_says(self.thinwire("ckpt", "convert", path, "--to", "runs/raw", "--mode", "raw", "--lossy", code=USAGE), "nothing else loses")
         self.thinwire("ckpt", "convert", path, "--to", "runs/near", "--mode", "near_exact", "--moments", "4", "--lossy")
         self.assert_says(self.thinwire("ckpt", "diff", path, "runs/near", code=1), "'optim/exp_avg/", "within 1/14")
@@ -136,12 +142,31 @@ class Verbs(thinwire.Case):
         self.assertEqual([(restore["step"], restore["how"]) for restore in mean.manifest(20)["lossy_restores"]],
                          [(step, "average") for step in (10, 15, 20)])
         self.thinwire("ckpt", "verify", mean.path)
+        self.assert_says(self.thinwire("ckpt", "ls", mean.path), "step-00000020, its state went through average (steps 10, 15, 20)\n")
         text = self.thinwire("ckpt", "diff", self.run_of().checkpoint(20), mean.path, code=1).out
         self.assertIn("'model/", text)
         for kept in ("'optim/", "'exchange/"):
             self.assertNotIn(kept, text)
         done = self.train("run.steps=24", "run.verify_every=1", "parallel.dp=2", name="mean", options=["--resume", "auto"])
         self.assert_says(done, "resumed from step 20", "had gone through the checkpoint of step 10 before (average)", "step 24/24")
+
+    def test_average_of_damaged_ones_says_that_they_are(self):
+        self.train("run.steps=4", "checkpoint.every=2")
+        path = self.run_of().path
+        for step in (2, 4):
+            (self.run_of().checkpoint(step) / "model.safetensors").unlink()
+        done = self.thinwire("ckpt", "average", path, "--last", "2", "--to", "runs/mean", code=CHECKPOINT)
+        self.assert_says(done, "there are 0 whole checkpoints in it, not 2; damaged, as said above: step-00000004, step-00000002")
+        self.assertNotIn("checkpoint.keep", done.text)
+        self.assertFalse((self.folder / "runs" / "mean").exists())
+
+    def test_help_shows_defaults_where_there_are_some_and_what_needs_lossy(self):
+        for verb in ("convert", "average"):
+            text = self.thinwire("ckpt", verb, "--help").out
+            self.assertNotIn("=[]", text)
+            self.assertNotIn("=0", text)
+            self.assertIn("need --lossy", " ".join(text.split()))
+        self.assertIn("--last N", text)
 
     def test_average_refuses_what_does_not_fit(self):
         self.train("run.steps=4", "checkpoint.every=2")

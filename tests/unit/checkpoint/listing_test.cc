@@ -15,14 +15,14 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-TEST(Listing, ShowsCommittedOnesByStep) {
+TEST(Listing, ShowsWhateverClaimsToBeOneByStep) {
   TempDir dir;
   save_model(dir.path(), 2, 20, 1);
   save_model(dir.path(), 2, 3, 1);
   save_model(dir.path(), 2, 40, 1);
   fs::remove(dir / "step-00000040/COMPLETE");
   const std::vector<Listing> listings = list(dir.path());
-  ASSERT_EQ(listings.size(), 2u);
+  ASSERT_EQ(listings.size(), 3u);
   EXPECT_EQ(listings[0].step, 3);
   EXPECT_EQ(listings[1].step, 20);
   EXPECT_EQ(listings[1].path, dir / "step-00000020");
@@ -33,7 +33,58 @@ TEST(Listing, ShowsCommittedOnesByStep) {
     bytes += fs::file_size(dir / ("step-00000020/" + std::string(name)));
   }
   EXPECT_EQ(listings[1].bytes, bytes);
+  EXPECT_THAT(listings[1].defects, IsEmpty());
+  EXPECT_EQ(listings[2].step, 40);
+  EXPECT_EQ(listings[2].world, 0);
+  EXPECT_THAT(listings[2].defects, ElementsAre(AllOf(HasSubstr("step-00000040 is incomplete"), HasSubstr("COMPLETE"))));
   EXPECT_THAT(list(dir / "nowhere"), IsEmpty());
+}
+
+TEST(Listing, NamesFilesThatAreGoneOrCutShortAsVerifyDoes) {
+  TempDir dir;
+  save_model(dir.path(), 2, 3, 1);
+  const fs::path path = dir / "step-00000003", cut = path / "rank-00001.safetensors";
+  fs::remove(path / "model.safetensors");
+  fs::resize_file(cut, fs::file_size(cut) - 1);
+  write(path / "rank-00000.safetensors.txt", "mine");
+  const std::vector<std::string> defects = list(dir.path()).front().defects;
+  EXPECT_THAT(defects, ElementsAre(AllOf(HasSubstr("model.safetensors"), HasSubstr("No such file")),
+                                   AllOf(HasSubstr("rank-00001.safetensors is damaged"), HasSubstr("bytes instead of"))));
+  EXPECT_EQ(defects, verify(path));
+}
+
+TEST(Listing, ReadsNoMoreThanHeaders) {
+  TempDir dir;
+  save_model(dir.path(), 2, 3, 1);
+  const fs::path path = dir / "step-00000003/model.safetensors";
+  flip_bit(path, fs::file_size(path) - 1);  // of a tensor
+  EXPECT_THAT(list(dir.path()).front().defects, IsEmpty());
+  EXPECT_THAT(verify(dir / "step-00000003"), ElementsAre(HasSubstr("is damaged")));
+}
+
+TEST(Listing, OneThatIsCodedAgainstADamagedOneIsDamagedToo) {
+  TempDir dir;
+  CheckpointOptions options{.keep = 0, .base = "previous"};
+  for (const int64_t step : {10, 20, 30}) save_model(dir.path(), 1, step, static_cast<uint64_t>(step), options);
+  std::vector<Listing> listings = list(dir.path());
+  ASSERT_EQ(listings[1].base, 10);
+  ASSERT_EQ(listings[2].base, 20);
+  for (const Listing& listing : listings) EXPECT_THAT(listing.defects, IsEmpty()) << listing.step;
+  const fs::path model = dir / "step-00000010/model.safetensors";
+  fs::resize_file(model, fs::file_size(model) / 2);
+  listings = list(dir.path());
+  EXPECT_THAT(listings[0].defects, ElementsAre(HasSubstr("model.safetensors is damaged")));
+  for (const size_t behind : {1, 2}) {
+    EXPECT_THAT(listings[behind].defects,
+                ElementsAre(AllOf(HasSubstr("is coded against step-"), HasSubstr("cannot be used"), HasSubstr("step-00000010/model"))))
+        << behind;
+  }
+  fs::remove_all(dir / "step-00000010");
+  listings = list(dir.path());
+  ASSERT_EQ(listings.size(), 2u);
+  for (const Listing& listing : listings) {
+    EXPECT_THAT(listing.defects, ElementsAre(AllOf(HasSubstr("cannot be used"), HasSubstr("step-00000010 is gone")))) << listing.step;
+  }
 }
 
 TEST(Listing, InspectTellsWhatIsInIt) {
@@ -76,10 +127,16 @@ TEST_F(Verify, FindsAFlippedBitInEveryFile) {
 TEST_F(Verify, ListsEveryDefect) {
   flip_bit(path_ / "rank-00000.safetensors", 9);
   fs::remove(path_ / "model.safetensors");
-  write(path_ / "notes.txt", "mine");
   EXPECT_THAT(verify(path_), AllOf(::testing::Contains(HasSubstr("rank-00000.safetensors is damaged")),
-                                   ::testing::Contains(AllOf(HasSubstr("model.safetensors"), HasSubstr("No such file"))),
-                                   ::testing::Contains(HasSubstr("notes.txt does not belong"))));
+                                   ::testing::Contains(AllOf(HasSubstr("model.safetensors"), HasSubstr("No such file")))));
+}
+
+TEST_F(Verify, AFileThatIsNotTheCheckpointsIsNoDamage) {
+  EXPECT_THAT(foreign_files(path_), IsEmpty());
+  write(path_ / "notes.txt", "mine");
+  write(path_ / "a.txt", "mine");
+  EXPECT_THAT(verify(path_), IsEmpty());
+  EXPECT_THAT(foreign_files(path_), ElementsAre((path_ / "a.txt").string(), (path_ / "notes.txt").string()));
 }
 
 TEST_F(Verify, ComparesListedTensorsWithThoseInTheFiles) {

@@ -1,6 +1,9 @@
 // Figures of runs that can be worked out by hand.
 #include <gmock/gmock.h>
 
+#include <set>
+#include <tuple>
+
 #include "compressors/topk/topk.h"
 #include "estimate/disk.h"
 #include "estimate/memory.h"
@@ -200,6 +203,53 @@ TEST(Disk, OfAnExtremeChainKeepsWhatTheNewestNeed) {
   s.checkpoint.every = 0;  // the one at the end
   disk = disk_of(s);
   EXPECT_DOUBLE_EQ(disk.kept_bytes, disk.checkpoint_bytes);
+}
+
+// Counted from the rule: while the last of the saves 1 to n is written, those that stay are the newest `keep` before it and the multiples
+// of keep_every; each has its bases, so many right before it, with it.
+int64_t counted(int64_t n, int64_t keep, int64_t every, int64_t keep_every, int64_t bases) {
+  std::set<int64_t> there;
+  for (int64_t save = 1; save <= n; ++save) {
+    const bool stays = keep == 0 || save >= n - keep || (keep_every > 0 && save * every % keep_every == 0);
+    for (int64_t base = std::max<int64_t>(1, save - bases); stays && base <= save; ++base) there.insert(base);
+  }
+  return static_cast<int64_t>(there.size());
+}
+
+TEST(Disk, CountsWhatRetentionLeaves) {
+  Subject s = dense(1);
+  for (const auto& [mode, base, bases] :
+       {std::tuple("exact", "none", 0), {"exact", "previous", 4}, {"raw", "previous", 0}, {"extreme", "none", 8}}) {
+    for (const int64_t keep : {0, 1, 3, 50}) {
+      for (const int64_t keep_every : {0, 1, 10, 15, 40, 300, 5000}) {
+        for (const int64_t saves : {1, 4, 5, 37, 100}) {
+          s.checkpoint.mode = mode;
+          s.checkpoint.base = base;
+          s.checkpoint.every = 10;
+          s.checkpoint.keep = keep;
+          s.checkpoint.keep_every = keep_every;
+          s.steps = saves * 10;
+          const Disk disk = disk_of(s);
+          EXPECT_EQ(disk.kept, counted(saves, keep, 10, keep_every, bases))
+              << mode << base << " keep " << keep << " " << keep_every << " of " << saves;
+          if (disk.link_bytes == 0) {
+            EXPECT_DOUBLE_EQ(disk.kept_bytes, static_cast<double>(disk.kept) * disk.checkpoint_bytes);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Every 30th of 1000 saves: 33 chains of nine. The newest four begin with the 997th, right behind the 990th: six lie between.
+TEST(Disk, OfExtremeChainsThatStayHasTheFirstOfEach) {
+  Subject s = extreme();
+  s.steps = 10000;
+  s.checkpoint.keep = 3;
+  s.checkpoint.keep_every = 300;
+  const Disk disk = disk_of(s);
+  EXPECT_EQ(disk.kept, 33 * 9 + 6 + 4);
+  EXPECT_DOUBLE_EQ(disk.kept_bytes, 35 * disk.checkpoint_bytes + (disk.kept - 35) * disk.link_bytes);
 }
 
 // Under local steps moments are in another file than the weights of all: none leads them.
