@@ -122,9 +122,9 @@ struct Listing {
   std::filesystem::path path;
   uint64_t bytes = 0;
   int world = 0;  // 0: its manifest cannot be read, and nothing else is known of it; `defects` say why
-  std::string created;
-  std::optional<int64_t> base;  // step of the checkpoint that this one is coded against
-  std::string lossy = {};       // how it keeps some state less than exactly: lossy_restores' word for it; empty: nothing is lost
+  std::string created = {};
+  std::optional<int64_t> base = {};  // step of the checkpoint that this one is coded against
+  std::string lossy = {};            // how it keeps some state less than exactly: lossy_restores' word for it; empty: nothing is lost
   std::vector<LossyRestore> lossy_restores = {};  // what its state had gone through before it was saved
   std::vector<std::string> defects = {};          // of glance()
 };

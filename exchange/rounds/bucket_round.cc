@@ -105,7 +105,7 @@ std::vector<StatePiece> BucketRound::state(bool with_feedback) {
                         .slot = slot,
                         .slot_shaped = false,
                         .memory = std::as_writable_bytes(two_shot->owed().subspan(from - begin, to - from)),
-                         .home = &home_,
+                        .home = &home_,
                         .regroup = Regroup::slice,
                         .begin = from - table_.offset(slot)});
     }

@@ -13,8 +13,8 @@ namespace thinwire::exchange {
 
 class BucketRound {
  public:
-  // `fp32` is the codec of dense rounds and of the sums of sketches. `elsewhere`: the courier of numbers that live at `home`; null: the host's,
-  // as it must be for sketches and where ranks of a node add up first.
+  // `fp32` is the codec of dense rounds and of the sums of sketches. `elsewhere`: the courier of numbers that live at `home`; null: the
+  // host's, as it must be for sketches and where ranks of a node add up first.
   BucketRound(const SlotTable& table, uint32_t bucket, const Nodes& nodes, std::shared_ptr<const compressors::Codec> fp32, uint64_t seed,
               std::unique_ptr<Courier> elsewhere = nullptr, Residence& home = host_residence());
 
@@ -24,8 +24,8 @@ class BucketRound {
   void run(comm::Wire& wire, const RoundInfo& info, std::span<float> values, ErrorFeedback* feedback, bool finite);
 
   Courier& courier() { return elsewhere_ ? *elsewhere_ : host_; }
-  double codec_s() { return courier().codec_s(); }       // of the last run
-  uint64_t sent_bytes() const { return sent_bytes_; }    // likewise
+  double codec_s() { return courier().codec_s(); }     // of the last run
+  uint64_t sent_bytes() const { return sent_bytes_; }  // likewise
 
   // What this rank, as an owner, still owes to all; empty where nothing is owed. `begin`: in the flat array.
   struct Owed {

@@ -52,8 +52,8 @@ class Courier {
   virtual void pack(uint16_t leg, std::span<const Piece> pieces, OfferOf offer_of, Frame& frame) = 0;
   virtual ConstBytes seal(Frame& frame) = 0;
 
-  // out[piece.begin - base] += weight * decoded, for all pieces; onto zeros: whatever was there before. CommError names `from_rank` and what
-  // is wrong; on a device the next seal() or settle() may throw it.
+  // out[piece.begin - base] += weight * decoded, for all pieces; onto zeros: whatever was there before. CommError names `from_rank` and
+  // what is wrong; on a device the next seal() or settle() may throw it.
   virtual void unpack(int from_rank, uint16_t leg, ConstBytes frame, std::span<const Piece> pieces, float weight, float* out, size_t base,
                       Onto onto) = 0;
   virtual void settle() = 0;

@@ -9,7 +9,8 @@ void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, Bu
   const auto offer_of = [&](const Piece& piece) { return feedback.in(piece.layer.id, piece.begin, values.data() + piece.begin); };
   // One piece alone is checked by its codec.
   const bool known = pieces_.size() > 1 && courier.require_finite(pieces_, offer_of);
-  courier.pack(0, pieces_, [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_);
+  courier.pack(
+      0, pieces_, [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_);
   const ConstBytes sealed = courier.seal(outgoing_);
   std::span<float> decoded;
   if (feedback.wants_decoded()) {

@@ -48,7 +48,8 @@ void TwoShot::contribute(comm::Wire& wire, Courier& courier, std::span<float> va
   bool known = true;
   for (const auto& pieces : owned_) known = courier.require_finite(pieces, offer_of) && known;
   for (size_t r = 0; r < owned_.size(); ++r) {
-    courier.pack(leg_, owned_[r], [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_[r]);
+    courier.pack(
+        leg_, owned_[r], [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_[r]);
     from_[r] = courier.room(incoming_[r], Courier::worst_frame_bytes(owned_[own]));
   }
   for (size_t r = 0; r < owned_.size(); ++r) to_[r] = courier.seal(outgoing_[r]);
@@ -71,7 +72,8 @@ void TwoShot::combine(Courier& courier, int me, std::span<const float> sum, cons
   };
   const auto& own = owned_[static_cast<size_t>(me)];
   const bool known = courier.require_finite(own, offer_of);
-  courier.pack(static_cast<uint16_t>(leg_ + 1), own, [&](const Piece& piece) { return offer_of(piece).known(known); }, combined_);
+  courier.pack(
+      static_cast<uint16_t>(leg_ + 1), own, [&](const Piece& piece) { return offer_of(piece).known(known); }, combined_);
   sealed_mean_ = courier.seal(combined_);
   if (keeps) owed_->turn();
 }

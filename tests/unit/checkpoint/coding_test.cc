@@ -216,7 +216,8 @@ TEST(Golden, ACheckpointOfVersion1IsListedVerifiedAndLoaded) {
 
 // Step 10 of seed 77 stands alone, step 20 of seed 78 is coded against it. `exact`, two ranks.
 class GoldenBases : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Versions, GoldenBases, ::testing::Values("version2", "version5"), [](const auto& version) { return version.param; });
+INSTANTIATE_TEST_SUITE_P(Versions, GoldenBases, ::testing::Values("version2", "version5"),
+                         [](const auto& version) { return version.param; });
 
 TEST_P(GoldenBases, AreVerifiedAndLoaded) {
   const fs::path golden = fs::path(THINWIRE_SOURCE_DIR) / "tests/golden/checkpoint" / GetParam();

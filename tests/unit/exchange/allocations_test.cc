@@ -82,8 +82,8 @@ class Allocations : public ::testing::TestWithParam<Way> {
   }
 };
 
-// The loopback's pool of message buffers may still grow after three rounds, when a rank is for once far ahead of another: a few buffers for each
-// pair of ranks and lane. Everything else would show in every round.
+// The loopback's pool of message buffers may still grow after three rounds, when a rank is for once far ahead of another: a few buffers for
+// each pair of ranks and lane. Everything else would show in every round.
 TEST_P(Allocations, EndWithTheFirstRounds) {
   constexpr uint64_t kRounds = 60, kPool = 4 * kRanks * kRanks * 3;
   const uint64_t allocations = allocated(GetParam(), 3, kRounds);
@@ -103,7 +103,8 @@ std::vector<Way> ways() {
   for (const char* policy : {"none", "ef21", "ef21_sgdm", "econtrol"}) all.push_back({"topk", policy});
   return all;
 }
-INSTANTIATE_TEST_SUITE_P(Ways, Allocations, ::testing::ValuesIn(ways()), [](const auto& info) { return info.param.codec + "_" + info.param.policy; });
+INSTANTIATE_TEST_SUITE_P(Ways, Allocations, ::testing::ValuesIn(ways()),
+                         [](const auto& way) { return way.param.codec + "_" + way.param.policy; });
 
 }  // namespace
 }  // namespace thinwire::exchange

@@ -1,5 +1,5 @@
-// Whatever is late, the bits are the same: 200 steps of four ranks with random delays at every stage (ready, encode, post, poll, decode), as
-// without. Under ThreadSanitizer this is also where lanes, schedule and loopback meet in ever new orders.
+// Whatever is late, the bits are the same: 200 steps of four ranks with random delays at every stage (ready, encode, post, poll, decode),
+// as without. Under ThreadSanitizer this is also where lanes, schedule and loopback meet in ever new orders.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -156,7 +156,10 @@ std::vector<Course> courses() {
   overlaps.every = 4;
   overlaps.fragments = 2;
   overlaps.delay = 2;
-  return {{"every_step", "ef14", gradients}, {"every_step_ef21", "ef21", gradients}, {"local_steps", "ef14", waits}, {"overlapped", "ef14", overlaps}};
+  return {{"every_step", "ef14", gradients},
+          {"every_step_ef21", "ef21", gradients},
+          {"local_steps", "ef14", waits},
+          {"overlapped", "ef14", overlaps}};
 }
 INSTANTIATE_TEST_SUITE_P(Schedules, Delayed, ::testing::ValuesIn(courses()), [](const auto& course) { return course.param.name; });
 
