@@ -176,7 +176,7 @@ TEST(Extreme, TheManifestStatesItAndTheListToo) {
   TempDir dir;
   save(dir.path(), Adam(1), 10);
   save(dir.path(), Adam(2), 20);
-  EXPECT_THAT(read(dir / "step-00000020/manifest.json"), AllOf(HasSubstr("\"version\": 4"), HasSubstr("\"centre_from_base\"")));
+  EXPECT_THAT(read(dir / "step-00000020/manifest.json"), AllOf(HasSubstr("\"version\": 5"), HasSubstr("\"centre_from_base\"")));
   EXPECT_EQ(list(dir.path()).back().lossy, "extreme");
   EXPECT_THAT(inspect(dir / "step-00000020"),
               AllOf(HasSubstr("model/w F32 [40, 100]: each as one of 16 distances from the base, off by"),
