@@ -148,8 +148,8 @@ std::string Store::prepare(int64_t step, uint64_t total_bytes, const std::string
   const double needed = kSpaceMargin * static_cast<double>(total_bytes);
   const auto available = static_cast<double>(files_->free_bytes(directory_));
   if (available < needed) {
-    throw CheckpointError(fmt::format("not enough space in {}: it needs {}, {} are free; free some space, or lower checkpoint.keep",
-                                      directory_.string(), human_bytes(needed), human_bytes(available)));
+    throw CheckpointError(fmt::format("not enough space in {}: it needs {}, {} are free; free some space{}", directory_.string(),
+                                      human_bytes(needed), human_bytes(available), options_.keep == 1 ? "" : ", or lower checkpoint.keep"));
   }
   const std::string temporary = work_name(Work::tmp, step_name(step), id);
   files_->make_directory(directory_ / temporary);
