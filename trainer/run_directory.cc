@@ -72,7 +72,7 @@ bool is_occupied(const fs::path& directory) {
 }
 
 RunLocation locate_checkpoint(const fs::path& given) {
-  const fs::path path = given.has_filename() ? given : given.parent_path();
+  const fs::path path = checkpoint::with_name(given);
   if (!fs::exists(path)) {
     throw CheckpointError(fmt::format("--resume {}: it is neither auto nor never, and there is no such file or directory{}; {}",
                                       given.string(), did_you_mean(given.string(), std::array<std::string, 2>{"auto", "never"}),

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checkpoint/exact/counts.h"
+
 namespace thinwire::checkpoint::exact {
 namespace {
 
@@ -22,14 +24,8 @@ const std::array<float, kMostSampled + 1>& bits_of_counts() {  // n log2(n)
 }  // namespace
 
 void ByteCounts::add(ConstBytes bytes) {
-  // In turn into four tables, so that no count of a frequent byte waits for the one before it.
-  std::array<std::array<uint16_t, 256>, 4> counts{};
-  size_t i = 0;
-  for (; i + 4 <= bytes.size(); i += 4) {
-    for (size_t t = 0; t < 4; ++t) ++counts[t][static_cast<size_t>(bytes[i + t])];
-  }
-  for (; i < bytes.size(); ++i) ++counts[0][static_cast<size_t>(bytes[i])];
-  for (size_t b = 0; b < counts_.size(); ++b) counts_[b] += counts[0][b] + counts[1][b] + counts[2][b] + counts[3][b];
+  const auto added = counts_of<uint16_t>(bytes.size(), [bytes](size_t i) { return static_cast<size_t>(bytes[i]); });
+  for (size_t b = 0; b < counts_.size(); ++b) counts_[b] += added[b];
   total_ += static_cast<uint32_t>(bytes.size());
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "checkpoint/exact/counts.h"
 #include "checkpoint/exact/words.h"
 
 namespace thinwire::checkpoint::exact {
@@ -21,16 +22,8 @@ class Groups {
  public:
   Groups() = default;
   template <class Word>
-  Groups(std::span<const Word> earlier, Numbers numbers) {
-    // In turn into four tables, so that no count of a frequent exponent waits for the one before it.
-    std::array<std::array<uint32_t, 256>, 4> counts{};
-    size_t i = 0;
-    for (; i + 4 <= earlier.size(); i += 4) {
-      for (size_t t = 0; t < 4; ++t) ++counts[t][context_of(earlier[i + t], numbers)];
-    }
-    for (; i < earlier.size(); ++i) ++counts[0][context_of(earlier[i], numbers)];
-    for (size_t c = 0; c < counts_.size(); ++c) counts_[c] = counts[0][c] + counts[1][c] + counts[2][c] + counts[3][c];
-  }
+  Groups(std::span<const Word> earlier, Numbers numbers)
+      : counts_(counts_of<uint32_t>(earlier.size(), [=](size_t i) { return context_of(earlier[i], numbers); })) {}
 
   // Bounds of groups of at least `fewest` elements, as far as there are so many: group g takes the contexts above last[g - 1] up to
   // last[g], the last group all the rest.
