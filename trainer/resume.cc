@@ -17,6 +17,8 @@ Values with_new_keys(Values saved, const Values& config) {
   for (const auto& [key, value] : config::flatten(config::describe_root(defaults))) {
     if (config.contains(key)) saved.try_emplace(key, value);
   }
+  // auto that had found no GPU was once kept by that name.
+  if (const auto device = saved.find("run.device"); device != saved.end() && device->second == "auto") device->second = "cpu";
   return saved;
 }
 

@@ -139,8 +139,8 @@ std::vector<int> nodes_of(const std::vector<std::string>& hosts) {
 // What auto has become is compared on resume, here and below: another choice would be another trajectory.
 void set_device(Parts& parts, models::Model& model, const std::vector<std::string>& hosts) {
   parts.device = choose_device(parts.driver, parts.options.run.device, hosts);
+  parts.config["run.device"] = parts.device.at.is_cpu() ? "cpu" : "cuda";
   if (parts.device.at.is_cpu()) return;
-  parts.config["run.device"] = "cuda";
   models::use_own_stream(parts.device.at);
   model.move_to(parts.device.at);
 }
