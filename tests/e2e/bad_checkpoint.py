@@ -264,6 +264,11 @@ class Resume(thinwire.Case):
         self.refused(CHECKPOINT, f"run.precision: checkpoint {used}, config {other}", name="chosen", options=["--resume", "auto"],
                      settings=["run.steps=8", f"run.precision={other}"])
 
+    def test_of_a_device_too(self):
+        chosen = self.trained("run.steps=4", "run.device=auto", name="device")
+        used = chosen.facts()["device"].split(":")[0]
+        self.assert_says(self.train("run.steps=6", f"run.device={used}", name="device", options=["--resume", "auto"]), "resumed from step 4")
+
     def test_what_does_not_change_the_trajectory_may_change(self):
         done = self.resume("log.every=2", "eval.every=3", "checkpoint.every=4", "checkpoint.keep=1", "comm.timeout=50s")
         self.assert_says(done, "resumed from step 20", "step 24/24")
