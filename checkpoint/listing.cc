@@ -101,6 +101,7 @@ std::string inspect(const fs::path& step_directory) {
                                  manifest.created, manifest.facts.version);
   text += fmt::format("ranks {}   size {}   config {}\n", manifest.world, human_bytes(static_cast<double>(total_bytes(manifest))),
                       manifest.facts.config_hash);
+  for (const std::string& defect : glance(step_directory)) text += fmt::format("damaged: {}\n", defect);
   if (manifest.base) {
     text += fmt::format("needs {}, whose manifest has XXH3 {}\n", step_name(manifest.base->step), to_hex(manifest.base->manifest_hash));
   }

@@ -30,6 +30,8 @@ void announce(const Parts& parts, const comm::Transport& transport) {
             parts.micro_batches, o.data.micro_batch, task.samples, with_thousands(o.data.global_batch * task.sample_tokens), task.units);
   log::info("exchange   {}; buckets: {}; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
             join(codecs, ", "), o.compress.error_feedback.name);
+  if (o.checkpoint.mode == "near_exact" || o.checkpoint.mode == "extreme")
+    log::info("saves      {}: a resume from one goes on otherwise than if the run had not been stopped", o.checkpoint.mode);
   for (const auto& [why, elems] : parts.exchange->elems_through_host())
     log::info("exchange   {} elements cross from the GPU to the host for their rounds: {}", with_thousands(static_cast<int64_t>(elems)), why);
 }

@@ -131,7 +131,7 @@ int64_t micro_batches_per_rank(const data::DataOptions& data, int world) {
   const int64_t below = data.global_batch / unit * unit, above = below + unit;
   throw ConfigError(fmt::format(
       "data.global_batch {} is not a multiple of data.micro_batch {} x {} ranks = {}; the nearest that are: {}; a resume may change "
-      "data.micro_batch together with the number of ranks",
+      "data.micro_batch together with the number of ranks, but not data.global_batch",
       data.global_batch, data.micro_batch, world, unit, below > 0 ? fmt::format("{} and {}", below, above) : std::to_string(above)));
 }
 

@@ -40,8 +40,8 @@ void refuse_other_config(const Values& recorded, const Values& config, const std
   }
   if (differences.empty()) return;
   throw CheckpointError(
-      fmt::format("{} belongs to another configuration:\n{}\nresume with the same values, or start a new run with "
-                  "another run.name",
+      fmt::format("{} belongs to another configuration:\n{}\nresume with the same values, or start a new run, with "
+                  "another run.name and without --resume",
                   where, join(differences, "\n")));
 }
 void restore_plan(Parts& parts, const checkpoint::RunFacts& facts, const std::string& where) {

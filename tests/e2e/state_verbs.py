@@ -7,7 +7,7 @@ NEAR = ("checkpoint.mode=near_exact", "checkpoint.keep=0")
 
 class NearExact(thinwire.Case):
     def test_a_resume_says_so_and_later_checkpoints_carry_it(self):
-        self.train("checkpoint.moments=4", *NEAR, "parallel.dp=2")
+        self.assert_says(self.train("checkpoint.moments=4", *NEAR, "parallel.dp=2"), "saves      near_exact: a resume from one goes on otherwise")
         run = self.run_of()
         manifest = run.manifest(10)
         tolerances = {tensor["name"]: tensor["tolerance"] for tensor in manifest["tensors"] if "tolerance" in tensor}

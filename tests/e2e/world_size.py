@@ -98,7 +98,7 @@ class OtherWorld(thinwire.Case):
     def test_micro_batches_may_change_with_the_ranks_and_only_then(self):
         self.train("data.global_batch=12", "data.micro_batch=6", "run.steps=4", "parallel.dp=2")
         resume = {"options": ["--resume", "auto"]}
-        self.refused(USAGE, "data.global_batch 12 is not a multiple of data.micro_batch 6 x 3 ranks", "a resume may change data.micro_batch",
+        self.refused(USAGE, "data.global_batch 12 is not a multiple of data.micro_batch 6 x 3 ranks", "a resume may change data.micro_batch", "but not data.global_batch",
                      settings=["data.global_batch=12", "data.micro_batch=6", "run.steps=8", "parallel.dp=3"], **resume)
         self.refused(CHECKPOINT, "data.micro_batch: checkpoint 6, config 2",
                      settings=["data.global_batch=12", "data.micro_batch=2", "run.steps=8", "parallel.dp=2"], **resume)

@@ -115,6 +115,11 @@ class Verify : public ::testing::Test {
   fs::path path_ = dir_ / "step-00000020";
 };
 
+TEST_F(Verify, WhatAGlanceSeesInspectTellsToo) {
+  fs::resize_file(path_ / "model.safetensors", 10);
+  EXPECT_THAT(inspect(path_), AllOf(HasSubstr("\ndamaged: "), HasSubstr("model.safetensors")));
+}
+
 TEST_F(Verify, FindsAFlippedBitInEveryFile) {
   for (const std::string& name : names_in(path_)) {
     const std::string before = read(path_ / name);
