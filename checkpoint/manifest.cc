@@ -174,8 +174,8 @@ int64_t parse_version(const json& root, const std::string& source) {
   return version;
 }
 
-// Each member on a line, and each entry of a member on one that is not broken: indented throughout, it would be a third longer, and next to an
-// extreme coding of a small model that counts.
+// Each member on a line, and each entry of a member on one that is not broken: indented throughout, it would be a third longer, and next to
+// an extreme coding of a small model that counts.
 std::string laid_out(const nlohmann::ordered_json& value, int depth = 0) {
   // A config value may hold any bytes; JSON may not.
   constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;

@@ -33,7 +33,8 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   if (o.checkpoint.mode == "near_exact" || o.checkpoint.mode == "extreme")
     log::info("saves      {}: a resume from one goes on otherwise than if the run had not been stopped", o.checkpoint.mode);
   for (const auto& [why, elems] : parts.exchange->elems_through_host())
-    log::info("exchange   {} elements cross from the GPU to the host for their rounds: {}", with_thousands(static_cast<int64_t>(elems)), why);
+    log::info("exchange   {} elements cross from the GPU to the host for their rounds: {}", with_thousands(static_cast<int64_t>(elems)),
+              why);
 }
 
 void warn_of_odd_choices(const Parts& parts) {
