@@ -177,13 +177,14 @@ int64_t parse_version(const json& root, const std::string& source) {
 // Each member on a line, and each entry of a member on one that is not broken: indented throughout, it would be a third longer, and next to
 // an extreme coding of a small model that counts.
 std::string laid_out(const nlohmann::ordered_json& value, int depth = 0) {
-  // A config value may hold any bytes; JSON may not.
-  constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
-  if (depth == 2 || !value.is_structured() || value.empty()) return value.dump(-1, ' ', false, kReplace);
+  if (depth == 2 || !value.is_structured() || value.empty()) {
+    // A config value may hold any bytes; JSON may not.
+    return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
   std::string text(1, value.is_object() ? '{' : '[');
   for (const auto& [key, entry] : value.items()) {
     text += fmt::format("\n{:{}}", "", depth + 1);
-    if (value.is_object()) text += nlohmann::ordered_json(key).dump(-1, ' ', false, kReplace) + ": ";
+    if (value.is_object()) text += laid_out(key, 2) + ": ";
     text += laid_out(entry, depth + 1) + ",";
   }
   text.back() = '\n';

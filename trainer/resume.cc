@@ -11,8 +11,8 @@ namespace thinwire::trainer {
 namespace {
 using Values = std::map<std::string, std::string>;  // of keys
 
-// What was trained by a version that had no such key was trained with what is now the default.
-Values with_new_keys(Values saved, const Values& config) {
+// What older versions recorded, as this one would have. What had no such key was trained with what is now the default.
+Values in_terms_of_today(Values saved, const Values& config) {
   Options defaults;
   for (const auto& [key, value] : config::flatten(config::describe_root(defaults))) {
     if (config.contains(key)) saved.try_emplace(key, value);
@@ -23,7 +23,7 @@ Values with_new_keys(Values saved, const Values& config) {
 }
 
 void refuse_other_config(const Values& recorded, const Values& config, const std::string& where, SavedBy saved_by) {
-  const Values saved = with_new_keys(recorded, config);
+  const Values saved = in_terms_of_today(recorded, config);
   const auto may_change = [&](const std::string& key) {
     return may_change_on_resume(key) || (saved_by == SavedBy::another_number && key == "data.micro_batch");
   };

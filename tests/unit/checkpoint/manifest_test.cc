@@ -61,7 +61,8 @@ TEST(Manifest, OfVersion1TellsSizesByShapes) {
 TEST(Manifest, WhatIsWrittenReadsBackTheSame) {
   const std::string text = to_json(parse_manifest(kByHand, "m"));
   EXPECT_EQ(to_json(parse_manifest(text, "again")), text);
-  EXPECT_THAT(text, AllOf(HasSubstr("\n  \"data/next_sample\": -5,\n"), HasSubstr("\n  {\"name\":\"r\","), HasSubstr("00000000000000ff")));
+  EXPECT_THAT(text, AllOf(HasSubstr("\n  \"data/next_sample\": -5,\n"), HasSubstr("\n  {\"name\":\"r\","),
+                          HasSubstr("\"scope\":\"per_rank\""), HasSubstr("00000000000000ff")));
 }
 
 TEST(Manifest, AConfigValueOfAnyBytesIsKeptReadable) {
