@@ -172,7 +172,7 @@ TEST(BatchArithmetic, NamesTheEquationAndTheNearestValues) {
   } catch (const ConfigError& e) {
     EXPECT_STREQ(e.what(),
                  "data.global_batch 20 is not a multiple of data.micro_batch 4 x 2 ranks = 8; the nearest that are: 16 and 24; a resume may "
-                 "change data.micro_batch together with the number of ranks");
+                 "change data.micro_batch together with the number of ranks, but not data.global_batch");
   }
 }
 

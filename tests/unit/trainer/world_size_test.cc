@@ -76,9 +76,8 @@ class WorldSize : public ::testing::Test {
       };
       if (step_ > 0) {
         auto state = state_of(exchange, SavedBy::another_number);
-        report_.clear();
-        const auto report = store.load(step_, state);
-        if (rank == 0) report_ = report;
+        auto report = store.load(step_, state);
+        if (rank == 0) report_ = std::move(report);
         exchange.regrouped();
         look(loaded);
       }
