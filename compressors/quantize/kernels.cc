@@ -81,42 +81,60 @@ void add_by_values(const Grid& grid, std::span<const uint8_t> levels, float weig
   reference::add_values(grid, levels.subspan(whole), weight, out + whole);
 }
 
-#if HWY_TARGET <= HWY_AVX3  // targets are numbered from the best
-// The values of up to 16 levels fit into a vector: they are worked out once and looked up.
-using WideFloats = hn::FixedTag<float, 16>;
-using WideInts = hn::FixedTag<int32_t, 16>;
-using WideBytes = hn::FixedTag<uint8_t, 16>;
+#if HWY_TARGET <= HWY_AVX2  // targets are numbered from the best
+// The values of up to 16 levels fit into a vector of AVX-512, or two of AVX2: they are worked out once and looked up.
 constexpr int kTableLevels = 16;
+constexpr size_t kWide = 2 * hn::MaxLanes(Doubles());  // as many values as two vectors of levels have
+using WideFloats = hn::FixedTag<float, kWide>;
+using WideInts = hn::FixedTag<int32_t, kWide>;
+using WideBytes = hn::FixedTag<uint8_t, kWide>;
 
-hn::Vec<WideFloats> table_of(const Levels& vectors) {
-  return hn::Combine(WideFloats(), vectors.value(hn::Iota(Ints(), 8)), vectors.value(hn::Iota(Ints(), 0)));
-}
-hn::Vec<WideFloats> look_up(hn::Vec<WideFloats> table, hn::Vec<WideInts> levels) {
-  return hn::TableLookupLanes(table, hn::IndicesFromVec(WideFloats(), levels));
-}
+class Table {
+ public:
+  Table(const Levels& levels, float factor) : low_(values(levels, 0, factor)), high_(values(levels, kTableLevels - kWide, factor)) {}
+
+  hn::Vec<WideFloats> look_up(hn::Vec<WideInts> level) const {
+    const WideFloats d;
+    if constexpr (kWide == kTableLevels) return hn::TableLookupLanes(low_, hn::IndicesFromVec(d, level));
+    const auto last = hn::Set(WideInts(), static_cast<int32_t>(kWide) - 1);
+    const auto index = hn::IndicesFromVec(d, hn::And(level, last));
+    const auto is_high = hn::RebindMask(d, hn::Gt(level, last));
+    return hn::IfThenElse(is_high, hn::TableLookupLanes(high_, index), hn::TableLookupLanes(low_, index));
+  }
+
+ private:
+  static hn::Vec<WideFloats> values(const Levels& levels, size_t first, float factor) {
+    constexpr size_t kHalf = kWide / 2;
+    const auto from = [&](size_t level) { return levels.value(hn::Iota(Ints(), static_cast<int32_t>(level))); };
+    return hn::Mul(hn::Combine(WideFloats(), from(first + kHalf), from(first)), hn::Set(WideFloats(), factor));
+  }
+
+  hn::Vec<WideFloats> low_, high_;
+};
 
 template <class Dither>
 size_t quantize_by_table(const Grid& grid, std::span<float> a, uint8_t* levels, const Dither& dither) {
   const Levels vectors(grid);
-  const auto table = table_of(vectors);
-  const size_t whole = a.size() / 16 * 16;
-  for (size_t i = 0; i < whole; i += 16) {
+  const Table table(vectors, 1);
+  constexpr size_t kHalf = kWide / 2;
+  const size_t whole = a.size() / kWide * kWide;
+  for (size_t i = 0; i < whole; i += kWide) {
     const auto values = hn::LoadU(WideFloats(), a.data() + i);
     const auto low = vectors.level(hn::LoadU(Floats(), a.data() + i), dither(i));
-    const auto high = vectors.level(hn::LoadU(Floats(), a.data() + i + 8), dither(i + 8));
+    const auto high = vectors.level(hn::LoadU(Floats(), a.data() + i + kHalf), dither(i + kHalf));
     const auto level = hn::Combine(WideInts(), high, low);
     hn::StoreU(hn::DemoteTo(WideBytes(), level), WideBytes(), levels + i);
-    hn::StoreU(hn::Sub(values, look_up(table, level)), WideFloats(), a.data() + i);
+    hn::StoreU(hn::Sub(values, table.look_up(level)), WideFloats(), a.data() + i);
   }
   return whole;
 }
 
 void add_by_table(const Grid& grid, std::span<const uint8_t> levels, float weight, float* out) {
-  const auto products = hn::Mul(hn::Set(WideFloats(), weight), table_of(Levels(grid)));
-  const size_t whole = levels.size() / 16 * 16;
-  for (size_t i = 0; i < whole; i += 16) {
+  const Table products(Levels(grid), weight);
+  const size_t whole = levels.size() / kWide * kWide;
+  for (size_t i = 0; i < whole; i += kWide) {
     const auto level = hn::PromoteTo(WideInts(), hn::LoadU(WideBytes(), levels.data() + i));
-    hn::StoreU(hn::Add(hn::LoadU(WideFloats(), out + i), look_up(products, level)), WideFloats(), out + i);
+    hn::StoreU(hn::Add(hn::LoadU(WideFloats(), out + i), products.look_up(level)), WideFloats(), out + i);
   }
   reference::add_values(grid, levels.subspan(whole), weight, out + whole);
 }
