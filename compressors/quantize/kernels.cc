@@ -1,5 +1,7 @@
 #include "compressors/quantize/kernels.h"
 
+#include <limits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "compressors/quantize/kernels.cc"
 #include <hwy/foreach_target.h>
@@ -57,15 +59,22 @@ hn::Vec<Doubles> dither_at(const uint16_t* draws) {
   return hn::Mul(hn::Add(draw, hn::Set(d, 0.5)), hn::Set(d, 0x1p-16));
 }
 
-template <class Dither>
-size_t quantize_by_values(const Grid& grid, std::span<float> a, uint8_t* levels, const Dither& dither) {
+// left_of() of guards.h.
+template <class D>
+void store_left(D d, hn::Vec<D> a, hn::Vec<D> value, float* left) {
+  const auto largest = hn::Set(d, std::numeric_limits<float>::max());
+  hn::StoreU(hn::Min(hn::Max(hn::Sub(a, value), hn::Neg(largest)), largest), d, left);
+}
+
+template <bool kKeeps, class Dither>
+size_t quantize_by_values(const Grid& grid, std::span<const float> a, uint8_t* levels, float* left, const Dither& dither) {
   const Levels vectors(grid);
   const size_t lanes = hn::Lanes(Doubles()), whole = a.size() / lanes * lanes;
   for (size_t i = 0; i < whole; i += lanes) {
     const auto values = hn::LoadU(Floats(), a.data() + i);
     const auto level = vectors.level(values, dither(i));
     hn::StoreU(hn::DemoteTo(Bytes(), level), Bytes(), levels + i);
-    hn::StoreU(hn::Sub(values, vectors.value(level)), Floats(), a.data() + i);
+    if constexpr (kKeeps) store_left(Floats(), values, vectors.value(level), left + i);
   }
   return whole;
 }
@@ -112,8 +121,8 @@ class Table {
   hn::Vec<WideFloats> low_, high_;
 };
 
-template <class Dither>
-size_t quantize_by_table(const Grid& grid, std::span<float> a, uint8_t* levels, const Dither& dither) {
+template <bool kKeeps, class Dither>
+size_t quantize_by_table(const Grid& grid, std::span<const float> a, uint8_t* levels, float* left, const Dither& dither) {
   const Levels vectors(grid);
   const Table table(vectors, 1);
   constexpr size_t kHalf = kWide / 2;
@@ -124,7 +133,7 @@ size_t quantize_by_table(const Grid& grid, std::span<float> a, uint8_t* levels, 
     const auto high = vectors.level(hn::LoadU(Floats(), a.data() + i + kHalf), dither(i + kHalf));
     const auto level = hn::Combine(WideInts(), high, low);
     hn::StoreU(hn::DemoteTo(WideBytes(), level), WideBytes(), levels + i);
-    hn::StoreU(hn::Sub(values, table.look_up(level)), WideFloats(), a.data() + i);
+    if constexpr (kKeeps) store_left(WideFloats(), values, table.look_up(level), left + i);
   }
   return whole;
 }
@@ -140,17 +149,22 @@ void add_by_table(const Grid& grid, std::span<const uint8_t> levels, float weigh
 }
 #else
 constexpr int kTableLevels = 0;
-template <class Dither>
-size_t quantize_by_table(const Grid&, std::span<float>, uint8_t*, const Dither&) {
+template <bool kKeeps, class Dither>
+size_t quantize_by_table(const Grid&, std::span<const float>, uint8_t*, float*, const Dither&) {
   return 0;
 }
 void add_by_table(const Grid&, std::span<const uint8_t>, float, float*) {}
 #endif
 
 // Returns how many elements from the front are done.
+template <bool kKeeps, class Dither>
+size_t quantize_with(const Grid& grid, std::span<const float> a, uint8_t* levels, float* left, const Dither& dither) {
+  return grid.count <= kTableLevels ? quantize_by_table<kKeeps>(grid, a, levels, left, dither)
+                                    : quantize_by_values<kKeeps>(grid, a, levels, left, dither);
+}
 template <class Dither>
-size_t quantize_with(const Grid& grid, std::span<float> a, uint8_t* levels, const Dither& dither) {
-  return grid.count <= kTableLevels ? quantize_by_table(grid, a, levels, dither) : quantize_by_values(grid, a, levels, dither);
+size_t quantize_with(const Grid& grid, std::span<const float> a, uint8_t* levels, float* left, const Dither& dither) {
+  return left != nullptr ? quantize_with<true>(grid, a, levels, left, dither) : quantize_with<false>(grid, a, levels, left, dither);
 }
 
 struct Half {
@@ -163,10 +177,11 @@ struct Drawn {
   const uint16_t* draws;
 };
 
-void Quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<float> a, std::span<uint8_t> levels) {
-  const size_t done =
-      draws.empty() ? quantize_with(grid, a, levels.data(), Half()) : quantize_with(grid, a, levels.data(), Drawn{draws.data()});
-  reference::quantize(grid, draws.empty() ? draws : draws.subspan(done), a.subspan(done), levels.subspan(done));
+void Quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<const float> a, std::span<uint8_t> levels, float* left) {
+  const size_t done = draws.empty() ? quantize_with(grid, a, levels.data(), left, Half())
+                                    : quantize_with(grid, a, levels.data(), left, Drawn{draws.data()});
+  reference::quantize(grid, draws.empty() ? draws : draws.subspan(done), a.subspan(done), levels.subspan(done),
+                      left == nullptr ? nullptr : left + done);
 }
 
 void AddValues(const Grid& grid, std::span<const uint8_t> levels, float weight, float* out) {
@@ -219,8 +234,8 @@ HWY_EXPORT(PackLevels4);
 HWY_EXPORT(UnpackLevels4);
 
 Ends ends_of(std::span<const float> a) { return HWY_DYNAMIC_DISPATCH(EndsOf)(a); }
-void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<float> a, std::span<uint8_t> levels) {
-  HWY_DYNAMIC_DISPATCH(Quantize)(grid, draws, a, levels);
+void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<const float> a, std::span<uint8_t> levels, float* left) {
+  HWY_DYNAMIC_DISPATCH(Quantize)(grid, draws, a, levels, left);
 }
 void add_values(const Grid& grid, std::span<const uint8_t> levels, float weight, float* out) {
   HWY_DYNAMIC_DISPATCH(AddValues)(grid, levels, weight, out);

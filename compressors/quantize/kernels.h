@@ -8,7 +8,7 @@ namespace thinwire::compressors::quantize_kernels {
 using Ends = quantize_reference::Ends;
 Ends ends_of(std::span<const float> a);
 void draw_bits(const Draw& draw, uint64_t first_elem, std::span<uint16_t> bits);
-void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<float> a, std::span<uint8_t> levels);
+void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<const float> a, std::span<uint8_t> levels, float* left);
 void add_values(const Grid& grid, std::span<const uint8_t> levels, float weight, float* out);
 
 // pack_levels() and unpack_levels() of levels.h, which do the other widths.

@@ -155,12 +155,8 @@ size_t QuantizeCodec::encode(Layer layer, In in, Context& context, std::byte* ou
     const auto draws = work.draws.first(rounding_ == Rounding::stochastic ? count : 0);
     kernels::draw_bits(draw, begin, draws);
     const auto levels = work.levels.first(count);
-    kernels::quantize(grid, draws, a, levels);
+    kernels::quantize(grid, draws, a, levels, in.residual == nullptr ? nullptr : in.residual + begin);
     pack(levels, bits_, at + header_bytes());
-    if (in.residual != nullptr) {
-      std::ranges::transform(a, in.residual + begin,
-                             [](float left) { return left_of(left, 0); });  // rounded away from it, near the largest fp32
-    }
     at += block_bytes(count);
   }
   return static_cast<size_t>(at - out);

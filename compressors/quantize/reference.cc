@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compressors/guards.h"
+
 namespace thinwire::compressors::quantize_reference {
 
 Ends ends_of(std::span<const float> a) {
@@ -16,10 +18,10 @@ void draw_bits(const Draw& draw, uint64_t first_elem, std::span<uint16_t> bits) 
   }
 }
 
-void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<float> a, std::span<uint8_t> levels) {
+void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<const float> a, std::span<uint8_t> levels, float* left) {
   for (size_t i = 0; i < a.size(); ++i) {
     levels[i] = grid.level(a[i], draws.empty() ? 0.5 : dither_of(draws[i]));
-    a[i] -= grid.value(levels[i]);
+    if (left != nullptr) left[i] = left_of(a[i], grid.value(levels[i]));
   }
 }
 

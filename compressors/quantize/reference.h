@@ -18,9 +18,9 @@ Ends ends_of(std::span<const float> a);
 // 16 (i % 8) + 15 of the 128 bits of Philox block i / 8, word 0 first and the low half of a word first.
 void draw_bits(const Draw& draw, uint64_t first_elem, std::span<uint16_t> bits);
 
-// The level of each element, which then keeps what its level does not say: a -= value(level). With `draws` empty to nearest, else
-// dithered by them.
-void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<float> a, std::span<uint8_t> levels);
+// The level of each element; with `draws` empty to nearest, else dithered by them. left[i] = left_of(a[i], value(level)), for as many
+// elements, unless `left` is null.
+void quantize(const Grid& grid, std::span<const uint16_t> draws, std::span<const float> a, std::span<uint8_t> levels, float* left);
 
 // out += weight * value(level).
 void add_values(const Grid& grid, std::span<const uint8_t> levels, float weight, float* out);

@@ -190,10 +190,13 @@ TEST(QuantizeKernels, EqualTheReferenceOnEveryTarget) {
         for (const Grid& grid :
              {Grid::between(min, max, 4), Grid::between(min, max, 8), Grid::around_zero(max - min > 0 ? kLargest : 0, 8)}) {
           for (const auto& used : {std::span<const uint16_t>(), std::span<const uint16_t>(draws)}) {
-            std::vector<float> left = a, expected_left = a, out = normal_values(elems, 3), expected_out = out;
+            std::vector<float> left(elems), expected_left(elems), out = normal_values(elems, 3), expected_out = out;
             std::vector<uint8_t> levels(elems), expected_levels(elems);
-            kernels::quantize(grid, used, left, levels);
-            reference::quantize(grid, used, expected_left, expected_levels);
+            reference::quantize(grid, used, a, expected_levels, expected_left.data());
+            kernels::quantize(grid, used, a, levels, nullptr);
+            ASSERT_EQ(levels, expected_levels);
+            std::ranges::fill(levels, uint8_t{0xff});
+            kernels::quantize(grid, used, a, levels, left.data());
             ASSERT_EQ(levels, expected_levels);
             ASSERT_EQ(bits_of(left), bits_of(expected_left));
             std::ranges::transform(levels, expected_levels.begin(), [](uint8_t level) { return static_cast<uint8_t>(level % 16); });
