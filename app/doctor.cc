@@ -119,7 +119,8 @@ int run_doctor(const DoctorArguments& arguments) {
   const auto env = comm::detect_environment();
   const doctor::Patient patient{options, !arguments.config.files.empty(), env, choose_transport(options, env)};
   Findings findings;
-  for (const auto& check : {doctor::check_libraries, doctor::check_data, doctor::check_machine, doctor::check_network})
+  for (const auto& check :
+       {doctor::check_libraries, doctor::check_settings, doctor::check_data, doctor::check_machine, doctor::check_network})
     append(findings, check(patient));
   const bool prints_text = env.rank == 0 && !arguments.json;
   if (prints_text) {  // before ranks are joined: that may end this process

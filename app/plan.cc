@@ -12,6 +12,7 @@
 #include "base/listing.h"
 #include "config/load.h"
 #include "exchange/plan.h"
+#include "report/run_record.h"
 #include "trainer/options.h"
 #include "trainer/planning.h"
 
@@ -45,6 +46,16 @@ void print_configured(const ConfigArguments& arguments) {
   std::fputs(compressors::format_table(exchange::configured_plan(slots, ranks)).c_str(), stdout);
 }
 
+// A fallback comes after the plan, or without one.
+void print_fallbacks(const std::string& run) {
+  if (!fs::exists(fs::path(run) / "metrics.jsonl")) return;
+  for (const auto& event : report::read_run(run).events) {
+    if (event.what != "dense_fallback") continue;
+    fmt::print("since step {} '{}' travels dense, whatever stands above: its residual outgrew its bound (compress.fallback)\n", event.step,
+               event.detail);
+  }
+}
+
 int show_plan(PlanArguments arguments) {
   if (arguments.run.empty() == arguments.config.files.empty()) {
     throw ConfigError("name either a run directory (thinwire plan runs/NAME) or a configuration (thinwire plan -c FILE)");
@@ -52,6 +63,7 @@ int show_plan(PlanArguments arguments) {
   if (!arguments.run.empty()) {
     if (const auto path = newest_plan(arguments.run)) {
       std::fputs((config::read_file(*path).yaml).c_str(), stdout);
+      print_fallbacks(arguments.run);
       return 0;
     }
     const fs::path config = fs::path(arguments.run) / "config.yaml";
@@ -61,6 +73,7 @@ int show_plan(PlanArguments arguments) {
     arguments.config.files.push_back(config.string());
   }
   print_configured(arguments.config);
+  if (!arguments.run.empty()) print_fallbacks(arguments.run);
   return 0;
 }
 

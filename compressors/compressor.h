@@ -43,6 +43,8 @@ struct Traits {
   double error_floor = 0;
   // |a - decoded|^2 is expected to be above |a|^2, as of an unbiased codec at a low density: a residual would grow without bound.
   bool expands = false;
+  // Not empty: why a layer of this shape travels uncompressed, for people. Delta is 1 then.
+  std::string_view why_raw = {};
 };
 
 struct Context {

@@ -54,6 +54,7 @@ class Exchange {
   bool is_ready(Slot slot) const { return ready_[slot]; }
   void finish(uint32_t fragment = 0);  // all its slots must be ready
   bool is_open(uint32_t fragment = 0) const { return open_[fragment].is_open; }
+  bool went_dense(Slot slot) const { return open_[table_->slots()[slot].fragment].info.dense; }  // in its last round, or this one
   // The round was under way when the state and the values just loaded were saved, after join(): now it can be finished.
   void reopen(uint32_t fragment);
   // Waits until the rounds under way have their means, which stay open: what a checkpoint needs.

@@ -72,8 +72,13 @@ void describe(config::Section& s, CompressOptions& o) {
          "codecs for parameters by name; the first match wins; a rule's codec is none, and its options have their defaults, unless named");
   s.section_or_name("plan", o.plan, "method", "choice of each parameter's codec from measured errors");
   s.rule("plan", [&o]() -> std::optional<std::string> {
-    if (o.plan.method == "off" || o.plan.candidates == "mixed" || o.choice.codec != "none") return std::nullopt;
-    return "there is nothing to plan with codec: none; choose a codec whose strength a plan may vary, or plan.candidates: mixed";
+    if (o.plan.method == "off") return std::nullopt;
+    if (o.choice.codec == "none")
+      return "there is nothing to plan with codec: none: a plan may lose what the codec would lose everywhere, which is nothing; choose "
+             "topk, quantize, powersgd, sparseloco or randomk";
+    if (o.plan.candidates == "mixed" || o.choice.makers.at(o.choice.codec)->strength()) return std::nullopt;
+    return "codec " + o.choice.codec +
+           " has no strength that a plan could vary; choose topk, quantize, powersgd, sparseloco or randomk, or plan.candidates: mixed";
   });
   s.boolean("fallback", o.fallback, "a parameter whose residual outgrows its bound travels dense from then on");
 }

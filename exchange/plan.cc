@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "compressors/expected_bytes.h"
 #include "compressors/plan/cost.h"
 #include "config/load.h"
 
@@ -65,7 +66,7 @@ void require_combine(const SlotSpec& slot, const CompressOptions& options) {
 void require_contracting(const SlotSpec& slot, const CompressOptions& options) {
   if (!slot.traits().expands || options.error_feedback.name == "none") return;
   throw ConfigError("compress.error_feedback: '" + slot.name + "' travels by '" + slot.text + "', which enlarges what it sends: under " +
-                    options.error_feedback.name + " its residual would grow without bound; set error_feedback: none");
+                    options.error_feedback.name + " its residual would grow without bound; set compress.error_feedback: none");
 }
 }  // namespace
 
@@ -89,6 +90,7 @@ std::vector<SlotSpec> plan_slots(const std::vector<ParameterShape>& parameters, 
     } else {
       codecs.give(slot, options.choice);
     }
+    if (slot.why_dense.empty()) slot.why_dense = slot.traits().why_raw;
     set_combine(slot, options);
     require_combine(slot, options);
     require_contracting(slot, options);
@@ -104,9 +106,9 @@ compressors::Plan configured_plan(const std::vector<SlotSpec>& slots, int num_ra
     layer.name = slot.name;
     layer.rows = slot.rows;
     layer.cols = slot.cols;
-    layer.choice = slot.text;
+    layer.choice = slot.why_dense.empty() ? slot.text : "none";
     layer.why_dense = slot.why_dense;
-    layer.payload_bytes = compressors::payload_bytes(slot.traits());
+    layer.payload_bytes = compressors::expected_bytes(*slot.codec, {0, slot.rows, slot.cols});
     layer.wire_bytes = compressors::wire_bytes(slot.combine(), layer.payload_bytes, num_ranks);
     plan.layers.push_back(std::move(layer));
   }

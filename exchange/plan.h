@@ -21,7 +21,7 @@ void set_combine(SlotSpec& slot, const CompressOptions& options);
 // codec object, and so may share buckets. A rule that matches nothing is a ConfigError naming the nearest parameter.
 std::vector<SlotSpec> plan_slots(const std::vector<ParameterShape>& parameters, const CompressOptions& options);
 
-// The same as a plan of version 0, for people: bytes, and why not compressed; nothing is measured yet.
+// The same as a plan of version 0, for people: bytes to be expected, and why not compressed; nothing is measured yet.
 compressors::Plan configured_plan(const std::vector<SlotSpec>& slots, int num_ranks);
 
 }  // namespace thinwire::exchange

@@ -84,9 +84,9 @@ void add_layers(const Json& record, int64_t step, RunRecord& run) {
   if (layers == record.end() || !layers->is_array()) return;
   for (const Json& layer : *layers) {
     if (!layer.is_object()) continue;
-    LayerLine line{text(layer, "name"), text(layer, "codec"), number(layer, "elems"), number(layer, "payload_bytes"), {}, 0};
+    LayerLine line{text(layer, "name"), text(layer, "codec"), number(layer, "elems"), number(layer, "payload_bytes"), {}, {}};
     if (layer.contains("error") && layer["error"].is_number()) line.error = layer["error"].get<double>();
-    line.residual_norm = number(layer, "residual_norm");
+    if (layer.contains("residual_norm") && layer["residual_norm"].is_number()) line.residual_norm = layer["residual_norm"].get<double>();
     run.layers.push_back(std::move(line));
   }
 }

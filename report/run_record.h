@@ -32,7 +32,7 @@ struct LayerLine {
   std::string name, codec;
   double elems = 0, payload_bytes = 0;  // 0: not told
   std::optional<double> error;          // |a - decoded| / |a|
-  double residual_norm = 0;
+  std::optional<double> residual_norm;
 };
 
 struct Event {

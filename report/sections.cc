@@ -109,7 +109,7 @@ std::string layer_row(const LayerLine& layer) {
   return "<tr>" + cell(escape(layer.name)) + cell(escape(layer.codec)) +
          figure(layer.elems > 0 ? with_unit(layer.elems, Unit::plain) : "") + figure(known ? human_bytes(layer.payload_bytes) : "") +
          figure(known ? fmt::format("{:.2f}", 8 * layer.payload_bytes / layer.elems) : "") + figure(bar) +
-         figure(fmt::format("{:.3g}", layer.residual_norm)) + "</tr>";
+         figure(layer.residual_norm ? fmt::format("{:.3g}", *layer.residual_norm) : "") + "</tr>";
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "exchange/feedback/feedback.h"
 
 namespace thinwire::trainer {
 
@@ -13,7 +14,7 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   const int world = parts.driver.size();
   std::map<std::string, int64_t> elems_by_codec;
   for (const auto& slot : parts.exchange->table().slots())
-    elems_by_codec[std::string(slot.codec->name())] += static_cast<int64_t>(slot.elems());
+    elems_by_codec[slot.why_dense.empty() ? std::string(slot.codec->name()) : "none"] += static_cast<int64_t>(slot.elems());
   std::vector<std::string> codecs;
   for (const auto& [codec, elems] : elems_by_codec) codecs.push_back(codec + " " + with_thousands(elems));
   const std::string schedule =
@@ -29,7 +30,7 @@ void announce(const Parts& parts, const comm::Transport& transport) {
   log::info("batch      {} {} = {} (ranks) x {} (micro-batches) x {} ({}); {} {} per step", o.data.global_batch, task.samples, world,
             parts.micro_batches, o.data.micro_batch, task.samples, with_thousands(o.data.global_batch * task.sample_tokens), task.units);
   log::info("exchange   {}; buckets: {}; elements by codec: {}; error feedback {}", schedule, parts.exchange->table().buckets().size(),
-            join(codecs, ", "), o.compress.error_feedback.name);
+            join(codecs, ", "), exchange::loses_anything(parts.exchange->table()) ? o.compress.error_feedback.name : "none");
   if (o.checkpoint.mode == "near_exact" || o.checkpoint.mode == "extreme")
     log::info("saves      {}: a resume from one goes on otherwise than if the run had not been stopped", o.checkpoint.mode);
   for (const auto& [why, elems] : parts.exchange->elems_through_host())
@@ -38,13 +39,33 @@ void announce(const Parts& parts, const comm::Transport& transport) {
 }
 
 void warn_of_odd_choices(const Parts& parts) {
+  const exchange::CompressOptions& compress = parts.options.compress;
   double smallest_delta = 1;
-  bool is_sparse = false;
+  bool is_sparse = false, needs_feedback = false;
+  std::string why_dense;
   for (const auto& slot : parts.exchange->table().slots()) {
     smallest_delta = std::min(smallest_delta, slot.delta());
-    is_sparse = is_sparse || (slot.traits().combine == compressors::Combine::gather && slot.delta() < 0.5);
+    const bool drops_most = slot.traits().combine == compressors::Combine::gather && slot.delta() < 0.5;
+    is_sparse = is_sparse || drops_most;
+    needs_feedback = needs_feedback || (drops_most && !slot.traits().expands) || slot.codec->name() == "sign";
+    if (why_dense.empty()) why_dense = slot.why_dense;
   }
   if (parts.driver.rank() != 0) return;
+  const int64_t steps = parts.options.run.steps;
+  if (compress.choice.codec != "none" && smallest_delta == 1)
+    log::warn("nothing is compressed, although compress.codec is {}: {}; thinwire plan -c FILE shows it by layer", compress.choice.codec,
+              why_dense);
+  if (const int64_t start = compress.start.to_steps(steps, parts.options.data.global_batch * parts.task->facts().sample_tokens);
+      smallest_delta < 1 && start >= steps)
+    log::warn("nothing will be compressed: compress.start is step {} of {}", start, steps);
+  if (needs_feedback && compress.error_feedback.name == "none")
+    log::warn(
+        "without error feedback what a codec leaves out of every exchange is lost, and training stalls or diverges; set "
+        "compress.error_feedback=ef14 (docs/methods/error_feedback.md)");
+  const int64_t exchanges = parts.options.exchange.schedule == "local_steps" ? steps / parts.options.exchange.every : steps;
+  if (compress.plan.method != "off" && exchanges < compress.plan.samples)
+    log::warn("no plan will be made: compress.plan.samples is {}, and a run of {} steps has {} exchanges", compress.plan.samples, steps,
+              exchanges);
   if (parts.driver.size() == 1 && smallest_delta < 1) {
     log::warn(
         "there is one rank: nothing crosses a wire, yet codecs lose precision; start with mpirun or parallel.dp, or set "

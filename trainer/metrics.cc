@@ -149,9 +149,8 @@ void Metrics::layers(int64_t step, const std::vector<LayerRecord>& records) {
                       {"codec", r.codec},
                       {"elems", r.elems},
                       {"payload_bytes", r.payload_bytes},
-                      {"error", nullptr},
-                      {"residual_norm", r.residual_norm}});
-    if (r.error) layers.back()["error"] = *r.error;
+                      {"error", or_null(r.error)},
+                      {"residual_norm", or_null(r.residual_norm)}});
   }
   write(nlohmann::ordered_json{{"ts", now_s()}, {"kind", "layers"}, {"step", step}, {"layers", layers}});
 }

@@ -31,10 +31,10 @@ struct StepRecord {
 struct LayerRecord {
   std::string name, codec;
   size_t elems = 0;
-  double payload_bytes = 0;  // of one encoding; the longest, where lengths vary with the numbers
+  double payload_bytes = 0;  // of one encoding; the longest, where lengths vary with the numbers; of a dense round 4 an element
   // |a - decoded| / |a|, a being what was to be sent. Known under ef14 alone: elsewhere what is left over is not what is kept.
   std::optional<double> error;
-  double residual_norm = 0;
+  std::optional<double> residual_norm;  // where the policy keeps one
 };
 
 // Bytes of this rank, as handed to the transport, and what plain fp32 all-reduce would have handed over.

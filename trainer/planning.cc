@@ -71,7 +71,10 @@ void replan(Parts& parts, int64_t step, Metrics& metrics) {
     const std::string& name = parts.exchange->table().slots()[slot].name;
     metrics.event(step, "dense_fallback", name);
     if (parts.driver.rank() == 0) {
-      log::warn("the residual of '{}' has outgrown what its codec should leave: it travels dense from now on (compress.fallback)", name);
+      log::warn(
+          "step {}: the residual of '{}' has outgrown what its codec should leave: it travels dense from now on (compress.fallback); a "
+          "gentler codec, and under econtrol a smaller eta, keep it bounded",
+          step, name);
     }
   }
 }
@@ -81,8 +84,11 @@ std::vector<LayerRecord> layer_records(const exchange::Exchange& exchange, const
   for (exchange::Slot slot = 0; slot < exchange.norms().size(); ++slot) {
     const auto& norms = exchange.norms()[slot];
     const auto& spec = exchange.table().slots()[slot];
-    records.push_back({spec.name, spec.text, spec.elems(), compressors::payload_bytes(spec.traits()), {}, std::sqrt(norms.residual)});
-    if (feedback == "ef14") records.back().error = norms.offered > 0 ? std::sqrt(norms.residual / norms.offered) : 0;
+    const bool is_dense = !spec.why_dense.empty() || exchange.went_dense(slot);
+    const double bytes = is_dense ? 4.0 * static_cast<double>(spec.elems()) : compressors::payload_bytes(spec.traits());
+    records.push_back({spec.name, is_dense ? "none" : spec.text, spec.elems(), bytes, {}, {}});
+    if (feedback == "ef14" || feedback == "econtrol") records.back().residual_norm = std::sqrt(norms.residual);
+    if (feedback == "ef14" && !is_dense) records.back().error = norms.offered > 0 ? std::sqrt(norms.residual / norms.offered) : 0;
   }
   return records;
 }

@@ -41,7 +41,7 @@ void refuse_other_config(const Values& recorded, const Values& config, const std
   if (differences.empty()) return;
   throw CheckpointError(
       fmt::format("{} belongs to another configuration:\n{}\nresume with the same values, or start a new run, with "
-                  "another run.name and without --resume",
+                  "another run.name and without --resume; with model.init it begins with the weights of a run or checkpoint",
                   where, join(differences, "\n")));
 }
 void restore_plan(Parts& parts, const checkpoint::RunFacts& facts, const std::string& where) {

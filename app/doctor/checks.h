@@ -14,6 +14,7 @@ struct Patient {
 };
 
 Findings check_libraries(const Patient& patient);  // built with, found, and what is missing of them
+Findings check_settings(const Patient& patient);   // codecs, policies and the model's parameters together
 // The files of data.source, or of the packages that bring data; data.tokenizer; the model of model.init.
 Findings check_data(const Patient& patient);
 Findings check_machine(const Patient& patient);  // cores and binding, memory, disks, clock

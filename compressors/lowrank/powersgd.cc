@@ -80,7 +80,10 @@ Traits PowersgdSketch::traits(Layer layer) const {
   for (const size_t elems : round_elems(layer)) traits.worst_bytes += elems * sizeof(float);
   traits.exact_bytes = traits.worst_bytes;
   const size_t rank = rank_of(layer);
-  if (rank == 0) return traits;
+  if (rank == 0) {
+    traits.why_raw = "its factors would not be powersgd.min_compression times smaller";
+    return traits;
+  }
   const Shape shape(layer, rank);
   traits.scratch_bytes = shape.work_elems() * sizeof(double);
   const double terms = static_cast<double>(shape.rows + rank);

@@ -104,6 +104,7 @@ class Chooser {
     planned.rows = layer.rows;
     planned.cols = layer.cols;
     planned.choice = text;
+    planned.why_dense = compressor.traits(layer).why_raw;
     planned.payload_bytes = payload_bytes(compressor.traits(layer));
     planned.wire_bytes = bytes_sent(compressor, layer, conditions_);
     return planned;
@@ -111,7 +112,7 @@ class Chooser {
 
   PlannedLayer fixed(size_t l) const {
     PlannedLayer planned = described(l, *layers_[l].fixed, layers_[l].fixed_text);
-    planned.why_dense = layers_[l].why_dense;
+    if (!layers_[l].why_dense.empty()) planned.why_dense = layers_[l].why_dense;
     return planned;
   }
 

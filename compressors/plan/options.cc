@@ -9,7 +9,7 @@ void describe(config::Section& s, PlanOptions& o) {
   s.integer("samples", o.samples, {1, 1'000}, "exchanges, from when a plan is due, whose sum is measured before it is made");
   s.choice("reference", o.reference, {"uniform", "accordion"},
            "whose error is the budget: the configured strength everywhere, or twice and half of it by Accordion's critical regimes");
-  s.real("alpha", o.alpha, {0, 1000}, "budget: this many times the reference's error");
+  s.real("alpha", o.alpha, {1e-3, 1000}, "budget: this many times the reference's error");
   s.choice("metric", o.metric, {"squared", "unsquared", "relative"},
            "what is added up over layers: squared errors, their roots, or the shares of each layer's square sum times its elements");
   s.choice("objective", o.objective, {"size", "time"}, "what is minimised: bytes, or seconds by measured link and codecs");

@@ -27,13 +27,39 @@ class Plans(thinwire.Case):
         self.assertRegex(shown, r"model\.layers\.0\.mlp\.up_proj\.weight +\d+x\d+ +topk density=\S+ +\d")
         self.assertRegex(shown, r"model\.norm\.weight +1x\d+ +none .*elements < min_elems 1024")
         layers = run.records("layers")[0]["layers"]
-        self.assertTrue(any(0 < layer["error"] < 1 and layer["residual_norm"] > 0 for layer in layers))
+        self.assertTrue(any(0 < (layer["error"] or 0) < 1 and layer["residual_norm"] > 0 for layer in layers))
 
     def test_a_configuration_is_shown_before_it_runs(self):
         rule = "compress.rules=[{match: '*.embed_tokens.*', codec: bf16}]"
         shown = self.thinwire("plan", "-c", "small.yaml", "--set", "compress.codec=quantize", "--set", rule).out
         self.assertRegex(shown, r"embed_tokens\.weight +\S+ +bf16 ")
         self.assertRegex(shown, r"up_proj\.weight +\S+ +quantize bits=4 ")
+
+    def test_a_fallback_is_shown_with_and_without_a_plan(self):
+        # What is sent is below a thousandth of the residual, and the gain makes the residual an integral: it grows until it is seen.
+        diverges = ("compress.codec=topk", "compress.topk.density=1%", "compress.error_feedback={name: econtrol, eta: 1}",
+                    "exchange.schedule=every_step", "run.steps=60", "parallel.dp=2")
+        run = self.trained(*diverges)
+        fallen = [record["detail"] for record in run.records("event") if record["event"] == "dense_fallback"]
+        self.assertTrue(fallen)
+        self.assertIn(f"'{fallen[0]}' travels dense", self.thinwire("plan", run.path).out)
+
+    def test_what_travels_as_it_is_is_said_to(self):
+        rank = ("compress.codec=powersgd", "compress.powersgd.rank=64", "parallel.dp=2", "run.steps=2", "log.layers_every=1")
+        shown = self.thinwire("plan", "-c", "small.yaml", *(word for one in rank for word in ("--set", one))).out
+        self.assertRegex(shown, r"q_proj\.weight +\S+ +none .*powersgd\.min_compression")
+        done = self.train(*rank, name="raw")
+        self.assertIn("nothing is compressed, although compress.codec is powersgd", done.text)
+        for layer in self.run_of("raw").records("layers")[-1]["layers"]:
+            self.assertEqual((layer["codec"], layer["error"], layer["payload_bytes"]), ("none", None, 4 * layer["elems"]))
+
+    def test_what_cannot_work_well_is_warned_of(self):
+        for settings, said in ((("compress.codec=sign", "compress.error_feedback=none"), "without error feedback"),
+                               (("compress.codec=quantize", "compress.start=200steps"), "nothing will be compressed"),
+                               (("compress.codec=topk", "compress.plan={method: lgreco, every: 9, samples: 9}"), "no plan will be made")):
+            with self.subTest(said=said):
+                done = self.train("run.steps=4", "exchange.schedule=every_step", "parallel.dp=2", *settings, name="odd", options=["--overwrite"])
+                self.assertIn(said, done.text)
 
     def test_what_to_show_must_be_said_once(self):
         for words in ((), ("runs/none",), ("runs/none", "-c", "small.yaml")):

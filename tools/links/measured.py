@@ -49,6 +49,8 @@ SETTINGS = [
     Setting("4-bit updates of 2, waiting", 2.5, _updates(2, 0, 1, _FOUR_BITS)),
     Setting("4-bit updates of 2, delay 1", 2.5, _updates(2, 1, 1, _FOUR_BITS)),
     Setting("4-bit updates of 2, 2 fragments, delay 1", 2.5, _updates(2, 1, 2, _FOUR_BITS)),
+    Setting("4-bit updates of 3, 3 fragments, delay 1", 1.7, _updates(3, 1, 3, _FOUR_BITS)),
+    Setting("4-bit updates of 5, 5 fragments, delay 1", 1, _updates(5, 1, 5, _FOUR_BITS)),
     Setting("sign of updates of 5, waiting", 0.3, _updates(5, 0, 1, _SIGN)),
     Setting("sign of updates of 5, delay 5", 0.3, _updates(5, 5, 1, _SIGN)),
     Setting("sign of updates of 5, 5 fragments, delay 2", 0.3, _updates(5, 2, 5, _SIGN)),

@@ -25,7 +25,7 @@ def _by_gradient(optim, metric):
 
 def _by_update(rate):
     return Section("updates of 5 steps", {**update(5), "optim.lr": rate, **feedback("ef14", "95%")},
-                   {"compress.plan.every": 5, "compress.plan.samples": 2}, FAMILIES)
+                   {"compress.plan.every": 100, "compress.plan.samples": 4}, FAMILIES)
 
 
 # What AdamW makes of a gradient does not depend on its size, so errors are compared with it; SGD steps by the gradient, and updates are steps.

@@ -58,6 +58,40 @@ TEST(PlanSlots, SaysWhyASlotIsDense) {
   EXPECT_EQ(slots[1].why_dense, "");
 }
 
+// Rank 8 of 32 x 32: 512 numbers of 1024 are not more than two times fewer.
+TEST(PlanSlots, SaysWhyACodecLeavesAShapeAsItIs) {
+  const auto slots = plan_slots(kModel, options_of("{codec: powersgd, powersgd: {rank: 8}}"));
+  EXPECT_EQ(slots[0].why_dense, "");
+  EXPECT_THAT(slots[1].why_dense, HasSubstr("powersgd.min_compression"));
+  const auto plan = configured_plan(slots, 2);
+  EXPECT_EQ(plan.layers[1].choice, "none");
+  EXPECT_EQ(plan.layers[1].payload_bytes, 4096);
+  EXPECT_THAT(plan.layers[0].choice, HasSubstr("powersgd"));
+}
+
+// Of 2048 normal numbers hardly one is 0: a bit each, and a scale for each 1024 or so.
+TEST(PlanSlots, ShowsBytesThatAreToBeExpected) {
+  const auto plan = configured_plan(plan_slots(kModel, options_of("codec: sign")), 2);
+  EXPECT_GE(plan.layers[0].payload_bytes, 2048 / 8);
+  EXPECT_LE(plan.layers[0].payload_bytes, 2048 / 8 + 64);
+}
+
+TEST(PlanOptions, NeedAStrengthToVaryAndAnErrorToSpend) {
+  const auto refusal = [](const std::string& yaml) {
+    try {
+      options_of(yaml);
+      return std::string();
+    } catch (const ConfigError& e) {
+      return std::string(e.what());
+    }
+  };
+  EXPECT_THAT(refusal("{codec: none, plan: {method: lgreco, candidates: mixed}}"), HasSubstr("nothing to plan with codec: none"));
+  EXPECT_THAT(refusal("{codec: sign, plan: lgreco}"), HasSubstr("codec sign has no strength"));
+  EXPECT_THAT(refusal("{codec: topk, plan: {method: lgreco, alpha: 0}}"), HasSubstr("alpha"));
+  EXPECT_EQ(refusal("{codec: sign, plan: {method: lgreco, candidates: mixed}}"), "");
+  EXPECT_EQ(refusal("{codec: sparseloco, plan: lgreco}"), "");
+}
+
 TEST(PlanSlots, LetsARuleWinOverMinElems) {
   EXPECT_EQ(codecs_of("{codec: topk, rules: [{match: '*.norm.*', codec: bf16}]}"), (Names{"topk", "topk", "bf16", "topk", "none"}));
 }
