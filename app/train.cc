@@ -26,6 +26,7 @@
 #include "comm/rendezvous/start_guard.h"
 #include "config/load.h"
 #include "trainer/options.h"
+#include "trainer/planning.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
 
@@ -195,6 +196,7 @@ std::unique_ptr<Loaded> load(const TrainArguments& arguments, const comm::Launch
   loaded->world = loaded->has_processes ? env.world : static_cast<int>(loaded->options.parallel.dp.value_or(1));
   if (goes_over_grpc(loaded->transport, env)) check_world(loaded->options, env, env.world);
   trainer::micro_batches_per_rank(loaded->options.data, loaded->world);  // refuses what does not divide
+  trainer::checked_slots(loaded->options);                               // and codecs that do not go with the model
   return loaded;
 }
 
