@@ -46,34 +46,41 @@ void print_configured(const ConfigArguments& arguments) {
   std::fputs(compressors::format_table(exchange::configured_plan(slots, ranks)).c_str(), stdout);
 }
 
-// A fallback comes after the plan, or without one.
-void print_fallbacks(const std::string& run) {
-  if (!fs::exists(fs::path(run) / "metrics.jsonl")) return;
-  for (const auto& event : report::read_run(run).events) {
+// They come after the plan, or without one. Of all that is kept of a run nothing else need be whole for it.
+void print_fallbacks(const fs::path& run) {
+  const fs::path metrics = run / "metrics.jsonl";
+  if (!fs::exists(metrics)) return;
+  report::RunRecord record;
+  report::read_metrics(config::read_file(metrics).yaml, metrics.string(), record);
+  for (const auto& event : record.events) {
     if (event.what != "dense_fallback") continue;
     fmt::print("since step {} '{}' travels dense, whatever stands above: its residual outgrew its bound (compress.fallback)\n", event.step,
                event.detail);
   }
 }
 
-int show_plan(PlanArguments arguments) {
-  if (arguments.run.empty() == arguments.config.files.empty()) {
-    throw ConfigError("name either a run directory (thinwire plan runs/NAME) or a configuration (thinwire plan -c FILE)");
-  }
-  if (!arguments.run.empty()) {
-    if (const auto path = newest_plan(arguments.run)) {
-      std::fputs((config::read_file(*path).yaml).c_str(), stdout);
-      print_fallbacks(arguments.run);
-      return 0;
-    }
+void show_run(PlanArguments arguments) {
+  if (const auto path = newest_plan(arguments.run)) {
+    std::fputs((config::read_file(*path).yaml).c_str(), stdout);
+  } else {
     const fs::path config = fs::path(arguments.run) / "config.yaml";
     if (!fs::exists(config))
       throw ConfigError(fmt::format("{} is no run directory: it has no config.yaml; {}", arguments.run, what_is_there(config)));
     std::puts("This run has made no plan; as configured:");
     arguments.config.files.push_back(config.string());
+    print_configured(arguments.config);
   }
-  print_configured(arguments.config);
-  if (!arguments.run.empty()) print_fallbacks(arguments.run);
+  print_fallbacks(arguments.run);
+}
+
+int show_plan(const PlanArguments& arguments) {
+  if (arguments.run.empty() == arguments.config.files.empty()) {
+    throw ConfigError("name either a run directory (thinwire plan runs/NAME) or a configuration (thinwire plan -c FILE)");
+  }
+  if (arguments.run.empty())
+    print_configured(arguments.config);
+  else
+    show_run(arguments);
   return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "exchange/options.h"
 
+#include "base/text.h"
+
 namespace thinwire::exchange {
 
 void describe(config::Section& s, OuterOptions& o) {
@@ -59,6 +61,21 @@ void describe(config::Section& s, Rule& r) {
   });
 }
 
+namespace {
+// A plan varies the strength of the codec, or of all codecs, and loses as much as the codec would everywhere.
+std::optional<std::string> why_not_planned(const CompressOptions& o) {
+  const auto has_strength = [&o](const std::string& codec) { return o.choice.makers.at(codec)->strength().has_value(); };
+  const std::string& codec = o.choice.codec;
+  const bool is_mixed = o.plan.candidates == "mixed";
+  if (o.plan.method == "off" || has_strength(codec) || (is_mixed && codec != "none")) return std::nullopt;
+  std::vector<std::string> codecs = compressors::codec_names();
+  std::erase_if(codecs, [&](const std::string& name) { return !has_strength(name); });
+  const std::string choose = "choose " + join(codecs, ", ");
+  if (codec == "none") return "there is nothing to plan with codec: none, which loses nothing that a plan could spend; " + choose;
+  return "codec " + codec + " has no strength that a plan could vary; " + choose + ", or plan.candidates: mixed";
+}
+}  // namespace
+
 void describe(config::Section& s, CompressOptions& o) {
   describe(s, o.choice, [&o] { return o.plan.method != "off" && o.plan.candidates == "mixed"; });
   s.choice(
@@ -71,15 +88,7 @@ void describe(config::Section& s, CompressOptions& o) {
   s.list("rules", o.rules,
          "codecs for parameters by name; the first match wins; a rule's codec is none, and its options have their defaults, unless named");
   s.section_or_name("plan", o.plan, "method", "choice of each parameter's codec from measured errors");
-  s.rule("plan", [&o]() -> std::optional<std::string> {
-    if (o.plan.method == "off") return std::nullopt;
-    if (o.choice.codec == "none")
-      return "there is nothing to plan with codec: none: a plan may lose what the codec would lose everywhere, which is nothing; choose "
-             "topk, quantize, powersgd, sparseloco or randomk";
-    if (o.plan.candidates == "mixed" || o.choice.makers.at(o.choice.codec)->strength()) return std::nullopt;
-    return "codec " + o.choice.codec +
-           " has no strength that a plan could vary; choose topk, quantize, powersgd, sparseloco or randomk, or plan.candidates: mixed";
-  });
+  s.rule("plan", [&o] { return why_not_planned(o); });
   s.boolean("fallback", o.fallback, "a parameter whose residual outgrows its bound travels dense from then on");
 }
 

@@ -21,7 +21,7 @@ struct SlotSpec {
   int64_t rows = 1, cols = 0;
   std::shared_ptr<const compressors::Compressor> codec = {};
   std::string why_fixed = {};                           // not empty: why no plan may change the codec
-  std::string why_dense = {};                           // not empty: why the configured codec is not used
+  std::string why_dense = {};                           // not empty: why it travels uncompressed
   std::string text = {};                                // codec and options, for people and for the table's hash
   std::optional<compressors::Combine> combine_as = {};  // instead of the codec's own way; only reencode, of a codec that may be cut
   uint32_t fragment = 0;                                // slots of one fragment are exchanged in the same rounds

@@ -32,10 +32,12 @@ std::string read_text(const fs::path& path) {
   return text.str();
 }
 
-double number(const Json& record, const char* key) {
+std::optional<double> number_if_told(const Json& record, const char* key) {
   const auto found = record.find(key);
-  return found != record.end() && found->is_number() ? found->get<double>() : 0;
+  return found != record.end() && found->is_number() ? std::optional(found->get<double>()) : std::nullopt;
 }
+
+double number(const Json& record, const char* key) { return number_if_told(record, key).value_or(0); }
 
 std::string text(const Json& record, const char* key) {
   const auto found = record.find(key);
@@ -84,9 +86,12 @@ void add_layers(const Json& record, int64_t step, RunRecord& run) {
   if (layers == record.end() || !layers->is_array()) return;
   for (const Json& layer : *layers) {
     if (!layer.is_object()) continue;
-    LayerLine line{text(layer, "name"), text(layer, "codec"), number(layer, "elems"), number(layer, "payload_bytes"), {}, {}};
-    if (layer.contains("error") && layer["error"].is_number()) line.error = layer["error"].get<double>();
-    if (layer.contains("residual_norm") && layer["residual_norm"].is_number()) line.residual_norm = layer["residual_norm"].get<double>();
+    LayerLine line{text(layer, "name"),
+                   text(layer, "codec"),
+                   number(layer, "elems"),
+                   number(layer, "payload_bytes"),
+                   number_if_told(layer, "error"),
+                   number_if_told(layer, "residual_norm")};
     run.layers.push_back(std::move(line));
   }
 }

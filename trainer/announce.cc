@@ -62,7 +62,8 @@ void warn_of_odd_choices(const Parts& parts) {
     log::warn(
         "without error feedback what a codec leaves out of every exchange is lost, and training stalls or diverges; set "
         "compress.error_feedback=ef14 (docs/methods/error_feedback.md)");
-  const int64_t exchanges = parts.options.exchange.schedule == "local_steps" ? steps / parts.options.exchange.every : steps;
+  const int64_t exchanges =
+      parts.options.exchange.schedule == "local_steps" ? (steps + parts.options.exchange.every - 1) / parts.options.exchange.every : steps;
   if (compress.plan.method != "off" && exchanges < compress.plan.samples)
     log::warn("no plan will be made: compress.plan.samples is {}, and a run of {} steps has {} exchanges", compress.plan.samples, steps,
               exchanges);

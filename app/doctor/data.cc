@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <exception>
 #include <string>
 
 #include "app/doctor/checks.h"
@@ -15,23 +14,13 @@ namespace {
 
 constexpr const char *kSection = "data", *kTokenizer = "data.tokenizer";
 
-// `look` describes what it finds, or throws what a run would.
-template <class Look>
-Finding look_at(const char* key, const std::string& fix, Look&& look) {
-  try {
-    return {kSection, key, look()};
-  } catch (...) {
-    const auto [code, why] = failure_of(std::current_exception());
-    return bad(code, kSection, key, why, fix);
-  }
-}
-
 Finding check_tokenizer(const trainer::Options& options) {
-  return look_at(kTokenizer, "correct data.tokenizer", [&] { return data::make_tokenizer(options.data.tokenizer)->description(); });
+  return look_at(kSection, kTokenizer, "correct data.tokenizer",
+                 [&] { return data::make_tokenizer(options.data.tokenizer)->description(); });
 }
 
 Finding check_init(const trainer::Options& options) {
-  return look_at("model.init", "correct model.init, or the model's shape",
+  return look_at(kSection, "model.init", "correct model.init, or the model's shape",
                  [&] { return trainer::open_init(options.model, trainer::num_classes_of(options)).description; });
 }
 

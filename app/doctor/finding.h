@@ -1,5 +1,6 @@
 // What the doctor finds: one line each, with what mends it.
 #pragma once
+#include <exception>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -22,6 +23,17 @@ inline Finding note(std::string section, std::string name, std::string value, st
 }
 inline Finding bad(ExitCode code, std::string section, std::string name, std::string value, std::string fix) {
   return {std::move(section), std::move(name), std::move(value), Finding::State::bad, std::move(fix), code};
+}
+
+// `look` describes what it finds, or throws what a run would.
+template <class Look>
+Finding look_at(const char* section, const char* name, const std::string& fix, Look&& look) {
+  try {
+    return {section, name, look()};
+  } catch (...) {
+    const auto [code, why] = failure_of(std::current_exception());
+    return bad(code, section, name, why, fix);
+  }
 }
 
 std::string to_text(const Findings& findings);  // a table; `fix` below its line

@@ -104,7 +104,6 @@ class Chooser {
     planned.rows = layer.rows;
     planned.cols = layer.cols;
     planned.choice = text;
-    planned.why_dense = compressor.traits(layer).why_raw;
     planned.payload_bytes = payload_bytes(compressor.traits(layer));
     planned.wire_bytes = bytes_sent(compressor, layer, conditions_);
     return planned;
@@ -112,7 +111,7 @@ class Chooser {
 
   PlannedLayer fixed(size_t l) const {
     PlannedLayer planned = described(l, *layers_[l].fixed, layers_[l].fixed_text);
-    if (!layers_[l].why_dense.empty()) planned.why_dense = layers_[l].why_dense;
+    planned.why_dense = layers_[l].why_dense;
     return planned;
   }
 
@@ -120,7 +119,7 @@ class Chooser {
     PlannedLayer planned = described(l, *set_.candidates[choice].compressor, set_.candidates[choice].text);
     planned.squared_error = table_.errors(l)[choice];
     planned.squared_norm = table_.squared_norm(l);
-    if (choice == 0) planned.why_dense = why_dense(row);
+    planned.why_dense = choice == 0 ? why_dense(row) : set_.candidates[choice].compressor->traits(shape_of(layers_[l], l)).why_raw;
     return planned;
   }
 

@@ -35,8 +35,8 @@ class Plans(thinwire.Case):
         self.assertRegex(shown, r"embed_tokens\.weight +\S+ +bf16 ")
         self.assertRegex(shown, r"up_proj\.weight +\S+ +quantize bits=4 ")
 
-    def test_a_fallback_is_shown_with_and_without_a_plan(self):
-        # What is sent is below a thousandth of the residual, and the gain makes the residual an integral: it grows until it is seen.
+    def test_a_fallback_is_shown_without_a_plan(self):
+        # EControl diverges at a gain above the codec's contraction (docs/methods/error_feedback.md).
         diverges = ("compress.codec=topk", "compress.topk.density=1%", "compress.error_feedback={name: econtrol, eta: 1}",
                     "exchange.schedule=every_step", "run.steps=60", "parallel.dp=2")
         run = self.trained(*diverges)
