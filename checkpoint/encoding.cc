@@ -45,10 +45,6 @@ std::optional<near::Form> form_of(const StateTensor& tensor, const CheckpointOpt
   return std::nullopt;
 }
 
-std::span<const float> floats_of(const StateTensor& tensor) {
-  return {reinterpret_cast<const float*>(tensor.memory.data()), tensor.memory.size() / sizeof(float)};
-}
-
 // What cannot be had in few bits (a number that is not finite) is kept exactly.
 void quantize(Coded& coded, const StateTensor& tensor, const CheckpointOptions& options) {
   coded.form = form_of(tensor, options);

@@ -7,12 +7,8 @@
 namespace thinwire::checkpoint {
 namespace {
 
-constexpr size_t kFewestElems = 128;  // fewer cost as much to tell of as to keep
-constexpr size_t kMostGuides = 2;     // one after another
-
-std::span<const float> floats_of(const StateTensor& tensor) {
-  return {reinterpret_cast<const float*>(tensor.memory.data()), tensor.memory.size() / sizeof(float)};
-}
+constexpr size_t kFewestElems = 128;     // fewer cost as much to tell of as to keep
+constexpr size_t kMostGuidesInLine = 2;  // one after another
 
 std::shared_ptr<const TensorReader> base_of(const StateTensor& tensor, const Way& way) {
   auto reader = way.base == nullptr ? nullptr : way.base->reader_as_base(way.file_name, tensor.name);
@@ -73,7 +69,7 @@ class Families {
   std::vector<size_t> line_of(size_t i) const {
     std::vector<size_t> line = {i};
     while (const auto guide = find_guide(line.front())) {
-      check(line.size() <= kMostGuides, "guides are weights, or first moments");
+      check(line.size() <= kMostGuidesInLine, "guides are weights, or first moments");
       line.insert(line.begin(), *guide);
     }
     return line;

@@ -26,9 +26,6 @@ const char* scope_name(Scope scope) { return scope == Scope::replicated ? "repli
 
 uint64_t memory_bytes(const ManifestTensor& tensor) { return num_bytes(tensor.dtype, tensor.shape).value_or(0) * tensor.files.size(); }
 
-// What a tensor is part of: "optim/exp_avg" of "optim/exp_avg/model.norm.weight".
-std::string kind_of(const std::string& name) { return name.substr(0, std::min(name.rfind('/'), name.size())); }
-
 std::string describe_loss(const ManifestTensor& tensor) {
   if (tensor.form) return ": " + describe_tolerance(*tensor.form);
   if (!tensor.centres) return "";
@@ -49,7 +46,7 @@ std::string sizes_by_kind(const Manifest& manifest) {
   std::map<std::string, Size> sizes;
   Size all;
   for (const ManifestTensor& tensor : manifest.tensors) {
-    for (Size* size : {&sizes[kind_of(tensor.name)], &all}) {
+    for (Size* size : {&sizes[group_of(tensor.name)], &all}) {
       size->memory_bytes += memory_bytes(tensor);
       size->stored_bytes += tensor.stored_bytes;
     }

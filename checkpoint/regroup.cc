@@ -17,8 +17,6 @@ namespace {
 
 using Kind = Regrouping::Kind;
 
-std::string kind_of(const std::string& name) { return name.substr(0, std::min(name.rfind('/'), name.size())); }
-
 uint64_t elems_of(const std::vector<int64_t>& shape) { return num_bytes(DType::u8, shape).value_or(0); }
 
 }  // namespace
@@ -233,7 +231,7 @@ void RegroupedShards::read(const State& state) {
     const Fate fate = read_one(tensor, contents_.back());
     check(contents_.back().size() == tensor.memory.size(), "shapes were compared before anything is read");
     auto& kinds = fates_[fate];
-    const std::string kind = kind_of(tensor.name);
+    const std::string kind = group_of(tensor.name);
     if (std::ranges::find(kinds, kind) == kinds.end()) kinds.push_back(kind);
   }
 }

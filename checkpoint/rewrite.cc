@@ -32,12 +32,12 @@ void read_whole(ChainFiles& files, const std::string& file, const std::string& n
 }
 
 // A file's tensors in memory.
-struct Contents {
+struct Rewritten {
   std::vector<std::vector<std::byte>> memory;
   State state;
 };
 
-void add_file(Contents& contents, ChainFiles& files, const std::string& file, Scope scope, const Rewrite& how, const Fill& fill) {
+void add_file(Rewritten& contents, ChainFiles& files, const std::string& file, Scope scope, const Rewrite& how, const Fill& fill) {
   const ChainFiles::Shard* shard = files.shard(file);
   if (shard == nullptr) return;
   for (const auto& [name, stored] : shard->tensors) {
@@ -70,7 +70,7 @@ fs::path write_alone(ChainFiles& source, Manifest manifest, const Rewrite& how, 
         how.options.mode == "extreme" ? choose_base(how.directory, manifest.step, manifest.world, most_bases(how.options)) : std::nullopt;
     const auto base = manifest.base ? std::optional(read_chain(how.directory / step_name(manifest.base->step))) : std::nullopt;
     for (int rank = 0; rank < manifest.world; ++rank) {
-      Contents contents;
+      Rewritten contents;
       if (rank == 0) add_file(contents, source, kModelFileName, Scope::replicated, how, fill);
       add_file(contents, source, rank_file_name(rank), Scope::per_rank, how, fill);
       for (size_t i = 0; i < contents.memory.size(); ++i) contents.state.tensors[i].memory = contents.memory[i];

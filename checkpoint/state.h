@@ -1,6 +1,7 @@
 // What a run must keep to go on as if it had never stopped, as named spans of memory. Rooms add their own state under their own prefix;
 // nothing here knows what a name means.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -55,6 +56,14 @@ struct StateTensor {
   Tolerance tolerance = Tolerance::none;
   std::string guide = {};  // extreme: the tensor of this shape that tells most about where this one matters; empty: none
 };
+
+// Of a tensor of F32.
+inline std::span<const float> floats_of(const StateTensor& tensor) {
+  return {reinterpret_cast<const float*>(tensor.memory.data()), tensor.memory.size() / sizeof(float)};
+}
+
+// What a tensor is part of: "optim/exp_avg" of "optim/exp_avg/model.norm.weight".
+inline std::string group_of(const std::string& name) { return name.substr(0, std::min(name.rfind('/'), name.size())); }
 
 struct State {
   std::vector<StateTensor> tensors;

@@ -28,19 +28,19 @@ const Event* open_task(const Track& track) {
 bool is_on_the_wire(const Track& track) { return track.innermost() != nullptr && track.innermost()->kind == Kind::wire; }
 
 // Where a rank's lane is, seen from a task of that lane of another rank.
-enum class Place { unknown, before, within, waits, elsewhere, behind };
+enum class Whereabouts { unknown, before, within, waits, elsewhere, behind };
 
-Place place_of(const Snapshot& record, std::string_view lane, const Event& task) {
+Whereabouts place_of(const Snapshot& record, std::string_view lane, const Event& task) {
   const Track* const track = record.track(lane);
-  if (track == nullptr) return Place::unknown;
+  if (track == nullptr) return Whereabouts::unknown;
   if (const Event* const open = open_task(*track)) {
-    if (open->number != task.number) return open->number < task.number ? Place::before : Place::behind;
-    if (open->name != task.name) return Place::elsewhere;
-    return is_on_the_wire(*track) ? Place::waits : Place::within;
+    if (open->number != task.number) return open->number < task.number ? Whereabouts::before : Whereabouts::behind;
+    if (open->name != task.name) return Whereabouts::elsewhere;
+    return is_on_the_wire(*track) ? Whereabouts::waits : Whereabouts::within;
   }
   const auto last = std::find_if(track->ended.rbegin(), track->ended.rend(), [](const Event& event) { return event.kind == Kind::task; });
-  if (last != track->ended.rend()) return last->number < task.number ? Place::before : Place::behind;
-  return track->ended.empty() ? Place::before : Place::unknown;
+  if (last != track->ended.rend()) return last->number < task.number ? Whereabouts::before : Whereabouts::behind;
+  return track->ended.empty() ? Whereabouts::before : Whereabouts::unknown;
 }
 
 // The operation in which `other` waits for something that `own` is not at: nothing when it is not so.
@@ -49,7 +49,7 @@ const Track* waits_elsewhere(const Snapshot& own, const Snapshot& other, std::st
     const Event* const task = open_task(track);
     if (task == nullptr || !is_on_the_wire(track) || track.thread == lane || track.thread == "background") continue;
     const Track* const here = own.track(track.thread);
-    if (here != nullptr && here->open.empty() && place_of(own, track.thread, *task) == Place::before) return &track;
+    if (here != nullptr && here->open.empty() && place_of(own, track.thread, *task) == Whereabouts::before) return &track;
   }
   return nullptr;
 }
@@ -137,12 +137,13 @@ Hang explain_hang(const Stuck& stuck, int own, std::string_view lane, std::span<
     const auto& record = records[static_cast<size_t>(rank)];
     const bool awaited = std::binary_search(stuck.missing.begin(), stuck.missing.end(), rank);
     const bool is_known = task != nullptr && record && !stuck.messages_pass;
-    const Place place = !is_known ? Place::unknown : rank == own ? Place::waits : place_of(*record, lane, *task);
+    const Whereabouts place = !is_known ? Whereabouts::unknown : rank == own ? Whereabouts::waits : place_of(*record, lane, *task);
     const bool is_gone = awaited && rank != own && record && is_silent(*record, now_us);
-    const bool came = !is_gone && (place == Place::waits || place == Place::behind || (place == Place::unknown && !awaited));
+    const bool came =
+        !is_gone && (place == Whereabouts::waits || place == Whereabouts::behind || (place == Whereabouts::unknown && !awaited));
     (came ? hang.arrived : hang.missing).push_back(rank);
     if (came || !is_known) continue;
-    const Track* const other = place == Place::elsewhere ? record->track(lane) : waits_elsewhere(*mine, *record, lane);
+    const Track* const other = place == Whereabouts::elsewhere ? record->track(lane) : waits_elsewhere(*mine, *record, lane);
     if (other != nullptr) elsewhere += fmt::format(", rank {} is in {}", rank, operation(*other));
   }
   hang.out_of_step = !elsewhere.empty();

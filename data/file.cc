@@ -14,7 +14,7 @@ namespace thinwire::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kPieceBytes = 1 << 18;
+constexpr size_t kCopiedBytes = 1 << 18;
 
 // Asked before opening: opening a directory works and reading a pipe waits for ever.
 void require_regular(const fs::path& path) {
@@ -69,7 +69,7 @@ void add_file(const fs::path& path, Pile& pile) {
   if (has_gzip_name(path)) {
     add_unpacked(file, pile);
   } else {
-    std::vector<uint8_t> piece(kPieceBytes);
+    std::vector<uint8_t> piece(kCopiedBytes);
     while (const size_t num_read = file.read(piece)) pile.add(std::span(piece).first(num_read), path);
   }
   if (pile.bytes.size() == before) throw DataError(fmt::format("'{}' is empty: leave it out, or put text into it", path.string()));

@@ -10,7 +10,6 @@ namespace thinwire::estimate {
 
 namespace {
 
-constexpr double kFloat = 4;
 constexpr int64_t kChain =
     1 + static_cast<int64_t>(checkpoint::kMostBases);  // checkpoints of mode extreme, the first of which stands alone
 

@@ -11,7 +11,6 @@ namespace thinwire::estimate {
 
 namespace {
 
-constexpr double kFloat = 4;
 constexpr double kThread = 1.2e6;  // its stack and its heap, as far as they are touched: measured, 0.9 to 1.4 MB
 constexpr const char* kModel = "model.layers, model.d_model";
 constexpr const char* kBatch = "data.micro_batch, model.context";

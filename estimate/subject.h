@@ -11,6 +11,8 @@
 
 namespace thinwire::estimate {
 
+inline constexpr double kFloat = 4;  // bytes
+
 struct Subject {
   models::ModelOptions model;
   models::PassShape pass;     // of a micro-batch

@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kFloat = sizeof(float);
 
-double bytes_of(const std::vector<Piece>& pieces) { return static_cast<double>(Courier::worst_frame_bytes(pieces)); }
+double frame_bytes_of(const std::vector<Piece>& pieces) { return static_cast<double>(Courier::worst_frame_bytes(pieces)); }
 
 double elems_of(const std::vector<Piece>& pieces) {
   double elems = 0;
@@ -28,9 +28,9 @@ double elems_of(const std::vector<Piece>& pieces) {
 // Frames to and from each rank, the combined one, and the sum of the own slice.
 double two_shot_buffers(const std::vector<Piece>& whole, int ranks) {
   const auto owned = cut_for_owners(whole, ranks);
-  const double own = bytes_of(owned[0]);
+  const double own = frame_bytes_of(owned[0]);
   double bytes = own + kFloat * elems_of(owned[0]);
-  for (const auto& pieces : owned) bytes += bytes_of(pieces) + std::max(own, bytes_of(pieces));
+  for (const auto& pieces : owned) bytes += frame_bytes_of(pieces) + std::max(own, frame_bytes_of(pieces));
   return bytes;
 }
 
@@ -74,7 +74,7 @@ double buffers_of(const SlotTable& table, const Bucket& bucket, const compressor
   if (bucket.combine == Combine::sketch) return bytes + sketch_buffers(table, bucket, fp32, peers.leaders);
   const auto whole = whole_pieces(table, bucket);
   bytes += scratch_of(whole);
-  return bytes + (bucket.combine == Combine::gather ? peers.leaders * bytes_of(whole) : two_shot_buffers(whole, peers.leaders));
+  return bytes + (bucket.combine == Combine::gather ? peers.leaders * frame_bytes_of(whole) : two_shot_buffers(whole, peers.leaders));
 }
 
 double feedback_floats(const FeedbackOptions& feedback) {

@@ -12,15 +12,14 @@ namespace thinwire::app::doctor {
 
 namespace {
 
-constexpr const char *kSection = "data", *kTokenizer = "data.tokenizer";
+constexpr const char *kData = "data", *kTokenizer = "data.tokenizer";
 
 Finding check_tokenizer(const trainer::Options& options) {
-  return look_at(kSection, kTokenizer, "correct data.tokenizer",
-                 [&] { return data::make_tokenizer(options.data.tokenizer)->description(); });
+  return look_at(kData, kTokenizer, "correct data.tokenizer", [&] { return data::make_tokenizer(options.data.tokenizer)->description(); });
 }
 
 Finding check_init(const trainer::Options& options) {
-  return look_at(kSection, "model.init", "correct model.init, or the model's shape",
+  return look_at(kData, "model.init", "correct model.init, or the model's shape",
                  [&] { return trainer::open_init(options.model, trainer::num_classes_of(options)).description; });
 }
 
@@ -32,9 +31,9 @@ Findings check_data(const Patient& patient) {
     data::DataOptions data = options.data;
     data.source = source;
     const auto found = data::footprint(data);
-    if (found.is_known) return {kSection, source, human_bytes(found.kept_bytes) + " in memory"};
-    return is_wanted ? bad(ExitCode::data, kSection, source, "its files are not here", fix)
-                     : note(kSection, source, "its files are not here", fix);
+    if (found.is_known) return {kData, source, human_bytes(found.kept_bytes) + " in memory"};
+    return is_wanted ? bad(ExitCode::data, kData, source, "its files are not here", fix)
+                     : note(kData, source, "its files are not here", fix);
   };
   const std::string& wanted = options.data.source;
   const auto is_wanted = [&](const char* source) { return patient.is_configured && wanted == source; };

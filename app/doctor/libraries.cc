@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kSection = "libraries";
+constexpr const char* kLibraries = "libraries";
 
 std::string found_program(const std::string& name) {
   std::istringstream folders(comm::environment_variable("PATH").value_or("/usr/bin:/bin"));
@@ -30,21 +30,21 @@ std::string found_program(const std::string& name) {
 
 Finding check_program(const std::string& name, const std::string& for_what, const std::string& package) {
   const std::string path = found_program(name);
-  if (!path.empty()) return {kSection, name, path};
-  return note(kSection, name, "not found; " + for_what + " needs it", "sudo apt-get install " + package);
+  if (!path.empty()) return {kLibraries, name, path};
+  return note(kLibraries, name, "not found; " + for_what + " needs it", "sudo apt-get install " + package);
 }
 
 }  // namespace
 
 Findings check_libraries(const Patient& patient) {
   Findings findings;
-  findings.push_back({kSection, "thinwire", fmt::format("{}, commit {}, {}, {}", kVersion, kCommit, kBuildType, kCompiler)});
-  findings.push_back({kSection, "LibTorch",
+  findings.push_back({kLibraries, "thinwire", fmt::format("{}, commit {}, {}, {}", kVersion, kCommit, kBuildType, kCompiler)});
+  findings.push_back({kLibraries, "LibTorch",
                       fmt::format("{}, kernels for {}, threads by {}: {}", kTorchVersion, models::cpu_capability(),
                                   models::parallel_backend(), models::torch_path())});
-  findings.push_back({kSection, "MPI", comm::mpi_library() + ", built with " + kMpiVersion});
-  findings.push_back({kSection, "gRPC", comm::grpc_library()});
-  findings.push_back({kSection, "transports", "loopback, mpi, grpc, nccl"});
+  findings.push_back({kLibraries, "MPI", comm::mpi_library() + ", built with " + kMpiVersion});
+  findings.push_back({kLibraries, "gRPC", comm::grpc_library()});
+  findings.push_back({kLibraries, "transports", "loopback, mpi, grpc, nccl"});
   const CudaUse use{patient.options.run.device == "cuda", patient.transport == "nccl"};
   for (Finding& finding : findings_of(examine_cuda(), use)) findings.push_back(std::move(finding));
   findings.push_back(check_program("mpirun", "transport mpi", "openmpi-bin"));

@@ -14,7 +14,7 @@ namespace thinwire::app::doctor {
 
 namespace {
 
-constexpr const char* kSection = "network";
+constexpr const char* kNetwork = "network";
 
 std::vector<std::string> parts_of(const std::string& list) {
   std::vector<std::string> parts;
@@ -52,9 +52,9 @@ void check_variable(const char* variable, bool (*exists)(const std::string&), Fi
   if (!value || value->empty()) return;
   for (const std::string& part : parts_of(*value)) {
     if (exists(part))
-      findings.push_back({kSection, variable, part});
+      findings.push_back({kNetwork, variable, part});
     else
-      findings.push_back(bad(ExitCode::comm, kSection, variable,
+      findings.push_back(bad(ExitCode::comm, kNetwork, variable,
                              fmt::format("'{}' is no interface of this host, which has {}", part, known_interfaces()),
                              fmt::format("export {}=NAME of one of these, or unset {}", variable, variable)));
   }
@@ -65,11 +65,11 @@ Finding check_host_name() {
   try {
     const auto ips = comm::resolve(host);
     if (std::any_of(ips.begin(), ips.end(), [](const auto& ip) { return !comm::is_loopback(ip); }))
-      return {kSection, "host name", host + " is " + join(ips, ", ")};
-    return note(kSection, "host name", fmt::format("{} is {}: other hosts cannot reach that", host, join(ips, ", ")),
+      return {kNetwork, "host name", host + " is " + join(ips, ", ")};
+    return note(kNetwork, "host name", fmt::format("{} is {}: other hosts cannot reach that", host, join(ips, ", ")),
                 "give it its address in /etc/hosts, or set comm.grpc.address to an interface");
   } catch (const Error& e) {
-    return note(kSection, "host name", e.what(), fmt::format("put a line into /etc/hosts: ADDRESS {}", host));
+    return note(kNetwork, "host name", e.what(), fmt::format("put a line into /etc/hosts: ADDRESS {}", host));
   }
 }
 
@@ -80,7 +80,7 @@ void check_listening(const Patient& patient, Findings& findings) {
   try {
     if (grpc.address != "auto") ip = comm::own_address(grpc.address, ip, true);
   } catch (const Error& e) {
-    findings.push_back(bad(e.code(), kSection, "comm.grpc.address", e.what(), "set comm.grpc.address to one of these, or to auto"));
+    findings.push_back(bad(e.code(), kNetwork, "comm.grpc.address", e.what(), "set comm.grpc.address to one of these, or to auto"));
     return;
   }
   const auto [first, last] = comm::parse_ports(grpc.ports);
@@ -91,9 +91,9 @@ void check_listening(const Patient& patient, Findings& findings) {
     if (why.empty()) break;
   }
   if (why.empty())
-    findings.push_back({kSection, "listening", fmt::format("{} can be listened at", first == 0 ? ip : comm::with_port(ip, port))});
+    findings.push_back({kNetwork, "listening", fmt::format("{} can be listened at", first == 0 ? ip : comm::with_port(ip, port))});
   else
-    findings.push_back(bad(ExitCode::comm, kSection, "listening", fmt::format("no port of {}: {}", grpc.ports, why),
+    findings.push_back(bad(ExitCode::comm, kNetwork, "listening", fmt::format("no port of {}: {}", grpc.ports, why),
                            "set comm.grpc.ports to others, or to any"));
 }
 
@@ -104,16 +104,16 @@ void check_meeting(const Patient& patient, Findings& findings) {
     const comm::Meeting meeting = comm::meeting_of(patient.environment, patient.options.comm.grpc);
     const std::string at = fmt::format("{}:{} ({})", meeting.host, meeting.port, meeting.source);
     const auto ips = comm::resolve(meeting.host);
-    if (patient.environment.rank != 0) return findings.push_back({kSection, "meeting", at + " is " + ips.front()});
+    if (patient.environment.rank != 0) return findings.push_back({kNetwork, "meeting", at + " is " + ips.front()});
     std::string why;
     for (int i = 0; i < meeting.num_ports; ++i) {
       why = comm::why_not_listen(ips.front(), meeting.port + i);
-      if (why.empty()) return findings.push_back({kSection, "meeting", at + ", which is free"});
+      if (why.empty()) return findings.push_back({kNetwork, "meeting", at + ", which is free"});
     }
-    findings.push_back(bad(ExitCode::comm, kSection, "meeting", fmt::format("{}: {}", at, why),
+    findings.push_back(bad(ExitCode::comm, kNetwork, "meeting", fmt::format("{}: {}", at, why),
                            "another MASTER_PORT or --rendezvous, or end what listens there"));
   } catch (const Error& e) {
-    findings.push_back(bad(e.code(), kSection, "meeting", e.what(), "docs/launch.md lists what launchers set"));
+    findings.push_back(bad(e.code(), kNetwork, "meeting", e.what(), "docs/launch.md lists what launchers set"));
   }
 }
 
@@ -122,8 +122,8 @@ void check_meeting(const Patient& patient, Findings& findings) {
 Findings check_network(const Patient& patient) {
   Findings findings;
   const std::string interfaces = known_interfaces();
-  findings.push_back(interfaces.empty() ? note(kSection, "interfaces", "none is up", "ip link set lo up")
-                                        : Finding{kSection, "interfaces", interfaces});
+  findings.push_back(interfaces.empty() ? note(kNetwork, "interfaces", "none is up", "ip link set lo up")
+                                        : Finding{kNetwork, "interfaces", interfaces});
   findings.push_back(check_host_name());
   const auto by_beginning = +[](const std::string& text) { return names_an_interface(text); };
   for (const char* variable : {"NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"}) check_variable(variable, by_beginning, findings);

@@ -9,7 +9,7 @@ namespace thinwire::checkpoint::exact {
 namespace {
 
 constexpr double kTableBytesPerSymbol = 1.3;  // a symbol and its frequency in the table of an rANS stream, about
-constexpr double kHeaderBytes = 30;           // lengths and final states of the coder
+constexpr double kCoderBytes = 30;            // lengths and final states of the coder
 constexpr double kWorthIt = 0.995;            // below this share of its bytes a plane is coded
 
 const std::array<float, kMostSampled + 1>& bits_of_counts() {  // n log2(n)
@@ -39,7 +39,7 @@ double ByteCounts::coded_bytes(size_t of_bytes) const {
   }
   const double scale = static_cast<double>(of_bytes) / total_;
   if (scale > 1) bits += static_cast<double>(symbols - 1) / (2 * std::log(2.0));  // a sample looks more regular than it is (Miller, Madow)
-  const double coded = bits / 8 * scale + kTableBytesPerSymbol * static_cast<double>(symbols) + kHeaderBytes;
+  const double coded = bits / 8 * scale + kTableBytesPerSymbol * static_cast<double>(symbols) + kCoderBytes;
   const auto raw = static_cast<double>(of_bytes);
   return coded < kWorthIt * raw ? coded : raw;
 }

@@ -14,7 +14,7 @@ namespace {
 
 namespace rans = compressors::rans;
 
-enum class Form : uint8_t { constant = 0, raw = 1, rans = 2, zstd = 3, packed = 4 };  // persisted: never renumber
+enum class StreamForm : uint8_t { constant = 0, raw = 1, rans = 2, zstd = 3, packed = 4 };  // persisted: never renumber
 
 constexpr int kZstdLevel = 3;
 constexpr double kAsGood = 1.01;  // packed bits are taken where rANS, several times slower, would save less than this
@@ -30,7 +30,7 @@ ByteCounts sample(ConstBytes bytes) {
 
 void append(std::vector<std::byte>& out, ConstBytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
-void append_coded(std::vector<std::byte>& out, Form form, ConstBytes coded) {
+void append_coded(std::vector<std::byte>& out, StreamForm form, ConstBytes coded) {
   out.push_back(static_cast<std::byte>(form));
   std::byte length[sizeof(uint32_t)];
   store_le(length, static_cast<uint32_t>(coded.size()));
@@ -41,7 +41,7 @@ void append_coded(std::vector<std::byte>& out, Form form, ConstBytes coded) {
 bool encode_packed(ConstBytes bytes, double most_bytes, std::vector<std::byte>& out) {
   const std::optional<Packing> packing = find_packing(bytes);
   if (!packing || static_cast<double>(packed_bytes(bytes.size(), packing->width)) > most_bytes) return false;
-  for (const uint8_t field : {static_cast<uint8_t>(Form::packed), packing->constant, packing->low, packing->width}) {
+  for (const uint8_t field : {static_cast<uint8_t>(StreamForm::packed), packing->constant, packing->low, packing->width}) {
     out.push_back(static_cast<std::byte>(field));
   }
   const size_t begin = out.size(), length = packed_bytes(bytes.size(), packing->width);
@@ -79,11 +79,11 @@ size_t StreamCoder::encode_zstd(ConstBytes bytes) {
 
 void StreamCoder::encode(ConstBytes bytes, Repeats repeats, std::vector<std::byte>& out) {
   if (!bytes.empty() && all_equal(bytes)) {
-    out.push_back(static_cast<std::byte>(Form::constant));
+    out.push_back(static_cast<std::byte>(StreamForm::constant));
     return out.push_back(bytes.front());
   }
   if (bytes.empty() || !encode_shorter(bytes, repeats, out)) {
-    out.push_back(static_cast<std::byte>(Form::raw));
+    out.push_back(static_cast<std::byte>(StreamForm::raw));
     append(out, bytes);
   }
 }
@@ -93,12 +93,12 @@ bool StreamCoder::encode_shorter(ConstBytes bytes, Repeats repeats, std::vector<
   const ByteCounts counts = sample(bytes);
   const double expected = counts.coded_bytes(bytes.size());
   ConstBytes best = bytes;
-  Form form = Form::raw;
+  StreamForm form = StreamForm::raw;
   if (repeats == Repeats::likely || counts.most_frequent() > kSkewed) {
     const size_t length = encode_zstd(bytes);
     if (length < best.size()) {
       best = ConstBytes(zstd_room_).first(length);
-      form = Form::zstd;
+      form = StreamForm::zstd;
     }
   }
   if (expected < static_cast<double>(best.size())) {
@@ -107,28 +107,28 @@ bool StreamCoder::encode_shorter(ConstBytes bytes, Repeats repeats, std::vector<
     const size_t length = rans::encode(bytes, rans_room_);
     if (length < best.size()) {
       best = ConstBytes(rans_room_).first(length);
-      form = Form::rans;
+      form = StreamForm::rans;
     }
   }
-  if (form == Form::raw || best.size() + sizeof(uint32_t) >= bytes.size()) return false;
+  if (form == StreamForm::raw || best.size() + sizeof(uint32_t) >= bytes.size()) return false;
   append_coded(out, form, best);
   return true;
 }
 
 void StreamCoder::decode(ByteReader& in, MutableBytes bytes) {
-  const auto form = static_cast<Form>(in.read<uint8_t>("stream form"));
+  const auto form = static_cast<StreamForm>(in.read<uint8_t>("stream form"));
   bool whole = true;
   switch (form) {
-    case Form::constant: std::ranges::fill(bytes, in.read<std::byte>("constant")); break;
-    case Form::raw: std::ranges::copy(in.take(bytes.size(), "raw bytes"), bytes.begin()); break;
-    case Form::rans: whole = rans::decode(take_coded(in), bytes); break;
-    case Form::packed: {
+    case StreamForm::constant: std::ranges::fill(bytes, in.read<std::byte>("constant")); break;
+    case StreamForm::raw: std::ranges::copy(in.take(bytes.size(), "raw bytes"), bytes.begin()); break;
+    case StreamForm::rans: whole = rans::decode(take_coded(in), bytes); break;
+    case StreamForm::packed: {
       const Packing packing{in.read<uint8_t>("constant bits"), in.read<uint8_t>("lowest bit"), in.read<uint8_t>("width")};
       if (!packing.valid()) throw CorruptData("a stream is packed in a way that does not exist");
       unpack(in.take(packed_bytes(bytes.size(), packing.width), "packed bits"), packing, bytes);
       break;
     }
-    case Form::zstd: {
+    case StreamForm::zstd: {
       const ConstBytes frame = take_coded(in);
       if (!zstd_->decompress) zstd_->decompress.reset(ZSTD_createDCtx());
       check(zstd_->decompress != nullptr, "zstd has memory for its context");

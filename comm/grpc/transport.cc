@@ -20,7 +20,7 @@
 namespace thinwire::comm {
 
 namespace {
-constexpr double kParting_s = 5;  // how long an end in peace waits for peers to end too
+constexpr double kPeace_s = 5;    // how long an end in peace waits for peers to end too
 constexpr double kAwaited_s = 1;  // and for a call that is still on its way
 
 // Rank 0 keeps the store until all are joined.
@@ -132,7 +132,7 @@ class GrpcTransport final : public Transport {
   // In peace all part at about the same time; after a failure nobody waits for anybody.
   void end() noexcept {
     const Stopwatch waited;
-    const double limit_s = presence_->failure() ? 0.2 : kParting_s;
+    const double limit_s = presence_->failure() ? 0.2 : kPeace_s;
     const auto wait_while = [&](bool (Line::*is_so)() const, bool wanted, double most_s) {
       const auto is_one = [&](const auto& line) { return (line.get()->*is_so)() == wanted; };
       while (std::any_of(lines_.begin(), lines_.end(), is_one) && waited.seconds() < most_s)
@@ -144,7 +144,7 @@ class GrpcTransport final : public Transport {
     for (const auto& line : lines_) server_->forget(*line);
     for (const auto& line : lines_) line->finish();
     server_.reset();
-    while (alive_.use_count() > 1 + static_cast<long>(lines_.size()) && waited.seconds() < 2 * kParting_s)
+    while (alive_.use_count() > 1 + static_cast<long>(lines_.size()) && waited.seconds() < 2 * kPeace_s)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 

@@ -12,7 +12,7 @@
 namespace thinwire::comm {
 
 namespace {
-constexpr int kTag = 0;
+constexpr int kAbortTag = 0;
 constexpr size_t kMaxTextBytes = 2000;  // small enough to go out at once, without a handshake
 constexpr auto kPatience = std::chrono::milliseconds(500);
 
@@ -47,7 +47,7 @@ void AbortLine::tell_all(ExitCode code, std::string_view why) {
   for (int peer = 0; peer < size; ++peer) {
     if (peer == rank) continue;
     MPI_Request request = MPI_REQUEST_NULL;
-    MPI_Isend(notice->bytes.data(), static_cast<int>(notice->bytes.size()), MPI_BYTE, peer, kTag, comm_, &request);
+    MPI_Isend(notice->bytes.data(), static_cast<int>(notice->bytes.size()), MPI_BYTE, peer, kAbortTag, comm_, &request);
     notice->requests.push_back(request);
   }
   const auto give_up = std::chrono::steady_clock::now() + kPatience;
@@ -63,11 +63,11 @@ void AbortLine::tell_all(ExitCode code, std::string_view why) {
 std::optional<AbortLine::Notice> AbortLine::listen() {
   int waits = 0;
   MPI_Status status;
-  require_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kTag, comm_, &waits, &status), "MPI_Iprobe");
+  require_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kAbortTag, comm_, &waits, &status), "MPI_Iprobe");
   if (!waits) return std::nullopt;
   std::byte bytes[sizeof(int32_t) + kMaxTextBytes];
   int num_bytes = 0;
-  require_mpi(MPI_Recv(bytes, sizeof bytes, MPI_BYTE, status.MPI_SOURCE, kTag, comm_, &status), "MPI_Recv");
+  require_mpi(MPI_Recv(bytes, sizeof bytes, MPI_BYTE, status.MPI_SOURCE, kAbortTag, comm_, &status), "MPI_Recv");
   require_mpi(MPI_Get_count(&status, MPI_BYTE, &num_bytes), "MPI_Get_count");
   const std::string source = "abort notice of member " + std::to_string(status.MPI_SOURCE);
   ByteReader reader({bytes, static_cast<size_t>(std::max(num_bytes, 0))}, source);

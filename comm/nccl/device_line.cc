@@ -10,8 +10,8 @@
 namespace thinwire::comm {
 
 namespace {
-constexpr double kPatience_s = 0.5;  // an aborted kernel ends within microseconds
-constexpr auto kPause = std::chrono::microseconds(100);
+constexpr double kLinePatience_s = 0.5;  // an aborted kernel ends within microseconds
+constexpr auto kLinePause = std::chrono::microseconds(100);
 }  // namespace
 
 DeviceLine::DeviceLine(cuda::Runtime& runtime, int device, std::unique_ptr<Communicator> communicator)
@@ -32,7 +32,7 @@ DeviceLine::~DeviceLine() {
   if (is_busy_) {
     log::warn(
         "CUDA device {} did not say within {:g} s that an aborted NCCL group has ended: its buffers stay allocated until the process ends",
-        device_, kPatience_s);
+        device_, kLinePatience_s);
     staging_.abandon();
     return;
   }
@@ -119,7 +119,7 @@ void DeviceLine::drain() noexcept {
   try {
     runtime_.use(device_);
     runtime_.record(drain_, stream_);
-    for (const Stopwatch waited; waited.seconds() < kPatience_s; std::this_thread::sleep_for(kPause)) {
+    for (const Stopwatch waited; waited.seconds() < kLinePatience_s; std::this_thread::sleep_for(kLinePause)) {
       if (!runtime_.is_done(drain_)) continue;
       is_busy_ = false;
       return;

@@ -13,7 +13,7 @@ namespace thinwire::comm {
 
 namespace {
 
-constexpr auto kPause = std::chrono::milliseconds(1);
+constexpr auto kTransportPause = std::chrono::milliseconds(1);
 
 class NcclTransport final : public Transport {
  public:
@@ -60,7 +60,7 @@ class NcclTransport final : public Transport {
         throw CommError(fmt::format("{} in {}", e.what(), what));
       }
     };
-    for (const Stopwatch waited; !is_connected(); std::this_thread::sleep_for(kPause)) {
+    for (const Stopwatch waited; !is_connected(); std::this_thread::sleep_for(kTransportPause)) {
       if (const Status health = side.health(); health.state == Status::State::failed)
         throw CommError(health.why + ", met in " + what, health.code);
       if (waited.seconds() > settings_.timeout_s) {

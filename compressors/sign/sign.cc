@@ -13,14 +13,12 @@
 namespace thinwire::compressors {
 namespace {
 
-namespace kernels = sign_kernels;
-
 constexpr int64_t kMostBlockElems = 65536;
 
 constexpr size_t bits_bytes(size_t elems) { return (elems + 7) / 8; }
 
 // A block on the wire: the scale, whose sign bit, which a magnitude does not need, says that zero bits follow; these; the sign bits.
-struct Block {
+struct CodedBlock {
   size_t bytes() const {
     const size_t fields = (scale > 0 ? 1 : 0) + (zeros != nullptr ? 1 : 0);
     return sizeof(float) + fields * bits_bytes(elems);
@@ -40,7 +38,7 @@ size_t worst_bytes(size_t elems, size_t block_elems) {
 
 // Writes the block of `a`, turns `a` into its residual and returns the bytes written.
 size_t encode_block(std::span<float> a, std::byte* out) {
-  const auto [sum, nonzero] = kernels::magnitudes_of(a);
+  const auto [sum, nonzero] = sign_kernels::magnitudes_of(a);
   if (nonzero == 0) {
     store_le(out, 0.0f);
     return sizeof(float);
@@ -50,17 +48,17 @@ size_t encode_block(std::span<float> a, std::byte* out) {
   store_le(out, has_zeros ? -scale : scale);
   std::byte* at = out + sizeof(float);
   if (has_zeros) {
-    kernels::zero_bits(a, at);
+    sign_kernels::zero_bits(a, at);
     at += bits_bytes(a.size());
   }
-  kernels::sign_bits(scale, a, at);
+  sign_kernels::sign_bits(scale, a, at);
   return static_cast<size_t>(at - out) + bits_bytes(a.size());
 }
 
 bool padding_is_zero(const std::byte* bits, size_t elems) { return elems % 8 == 0 || (bits[elems / 8] >> (elems % 8)) == std::byte{0}; }
 
 // What is wrong with the bits of a block, or nothing.
-const char* fault(const Block& block) {
+const char* fault(const CodedBlock& block) {
   if (block.scale == 0) return nullptr;
   if (!padding_is_zero(block.signs, block.elems)) return "padding is not 0";
   if (block.zeros == nullptr) return nullptr;
@@ -76,7 +74,7 @@ const char* fault(const Block& block) {
 }
 
 // Takes the next block of `rest` apart. What is wrong with it, or nothing.
-const char* read_block(ConstBytes& rest, size_t elems, Block& block) {
+const char* read_block(ConstBytes& rest, size_t elems, CodedBlock& block) {
   if (rest.size() < sizeof(float)) return "payload ends within the scale";
   const float scale = load_le<float>(rest.data());
   if (!std::isfinite(scale)) return "scale is not finite";
@@ -138,19 +136,19 @@ void SignCodec::decode_add(Layer layer, ConstBytes payload, float weight, float*
   const auto for_each_block = [&](auto&& visit) {
     ConstBytes rest = payload;
     for (size_t begin = 0; begin < elems; begin += block_elems_) {
-      Block block;
+      CodedBlock block;
       const char* what = read_block(rest, std::min(block_elems_, elems - begin), block);
       visit(block, begin, what);
     }
     return rest.size();
   };
 
-  const size_t surplus_bytes = for_each_block([&](const Block&, size_t begin, const char* what) {
+  const size_t surplus_bytes = for_each_block([&](const CodedBlock&, size_t begin, const char* what) {
     if (what != nullptr) corrupt_payload(name(), layer, "block " + std::to_string(begin / block_elems_) + ": " + what);
   });
   if (surplus_bytes > 0) corrupt_payload(name(), layer, std::to_string(surplus_bytes) + " bytes follow the last block");
-  for_each_block([&](const Block& block, size_t begin, const char*) {
-    if (block.scale > 0) kernels::add_values(block.scale, block.signs, block.zeros, weight, {out + begin, block.elems});
+  for_each_block([&](const CodedBlock& block, size_t begin, const char*) {
+    if (block.scale > 0) sign_kernels::add_values(block.scale, block.signs, block.zeros, weight, {out + begin, block.elems});
   });
 }
 

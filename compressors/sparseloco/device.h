@@ -11,7 +11,7 @@ struct SparseLocoOnDevice {
   Blocks::Vectors vectors;
   size_t k;
   unsigned bits;
-  sparseloco::IndexCoding coding;
+  sparseloco::PositionCoding coding;
 };
 
 }  // namespace thinwire::compressors

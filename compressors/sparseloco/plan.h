@@ -8,7 +8,7 @@
 
 namespace thinwire::compressors::sparseloco {
 
-enum class IndexCoding { rice, packed12 };
+enum class PositionCoding { rice, packed12 };
 
 inline constexpr unsigned kPackedBits = 12;  // a position in a block, as blocks have at most 4096 elements
 
@@ -21,7 +21,7 @@ struct Share {
 class Plan {
  public:
   // `k` is what a block of 4096 elements keeps.
-  Plan(Layer layer, Blocks::Vectors vectors, size_t k, unsigned bits, IndexCoding coding) : blocks_(layer, vectors), coding_(coding) {
+  Plan(Layer layer, Blocks::Vectors vectors, size_t k, unsigned bits, PositionCoding coding) : blocks_(layer, vectors), coding_(coding) {
     if (blocks_.count() == 0) return;
     first_ = share_of(blocks_.at(0).elems(), k);
     last_ = share_of(blocks_.at(blocks_.count() - 1).elems(), k);
@@ -32,7 +32,7 @@ class Plan {
   }
 
   const Blocks& blocks() const { return blocks_; }
-  IndexCoding coding() const { return coding_; }
+  PositionCoding coding() const { return coding_; }
   size_t kept() const { return kept_; }              // of the whole layer
   size_t levels() const { return levels_; }          // bins, or the values themselves where these are no more
   unsigned code_bits() const { return code_bits_; }  // 0 where value i has level i
@@ -48,7 +48,7 @@ class Plan {
   // Of a block in the stream.
   uint64_t worst_bits(const Share& share) const {
     const uint64_t positions =
-        coding_ == IndexCoding::rice ? rice::worst_bits(share.kept, share.elems, share.rice_parameter) : share.kept * kPackedBits;
+        coding_ == PositionCoding::rice ? rice::worst_bits(share.kept, share.elems, share.rice_parameter) : share.kept * kPackedBits;
     return positions + share.kept * code_bits_;
   }
 
@@ -78,7 +78,7 @@ class Plan {
   }
 
   Blocks blocks_;
-  IndexCoding coding_;
+  PositionCoding coding_;
   Share first_, last_;
   size_t kept_ = 0, levels_ = 0;
   unsigned code_bits_ = 0;

@@ -52,7 +52,7 @@ struct Shape {
         last_parameter(plan.share(blocks - 1).rice_parameter),
         levels(static_cast<int>(plan.levels())),
         code_bits(plan.code_bits()),
-        is_rice(plan.coding() == IndexCoding::rice) {}
+        is_rice(plan.coding() == PositionCoding::rice) {}
 
   __device__ bool is_last(size_t block) const { return block + 1 == blocks; }
   __device__ int kept(size_t block) const { return is_last(block) ? last_kept : first_kept; }

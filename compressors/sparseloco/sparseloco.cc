@@ -17,9 +17,9 @@
 namespace thinwire::compressors {
 namespace {
 
-using sparseloco::IndexCoding;
 using sparseloco::kPackedBits;
 using sparseloco::Plan;
+using sparseloco::PositionCoding;
 using sparseloco::Share;
 
 // One block, and what is kept of all of them.
@@ -82,13 +82,13 @@ void choose(const Plan& plan, const In& in, const Workspace& work) {
 }
 
 void write_positions(const Plan& plan, const Share& share, std::span<const uint16_t> positions, BitWriter& out) {
-  if (plan.coding() == IndexCoding::rice) return rice::encode(positions, share.rice_parameter, out);
+  if (plan.coding() == PositionCoding::rice) return rice::encode(positions, share.rice_parameter, out);
   for (const uint16_t position : positions) out.put(position, kPackedBits);
 }
 
 // Strictly ascending and below share.elems, or false.
 bool read_positions(const Plan& plan, const Share& share, BitReader& in, std::span<uint16_t> positions) {
-  if (plan.coding() == IndexCoding::rice) return rice::decode(in, share.rice_parameter, share.elems, positions);
+  if (plan.coding() == PositionCoding::rice) return rice::decode(in, share.rice_parameter, share.elems, positions);
   for (uint16_t& position : positions) {
     position = static_cast<uint16_t>(in.window() & (kBlockElems - 1));
     in.skip(kPackedBits);
@@ -140,14 +140,14 @@ SparseLocoCodec::SparseLocoCodec(const SparseLocoOptions& options)
     : k_(static_cast<size_t>(options.k)),
       bits_(static_cast<unsigned>(options.bits)),
       vectors_(options.vectors == "4096" ? Blocks::Vectors::chunks_of_4096 : Blocks::Vectors::divisor_up_to_64),
-      coding_(options.index_coding == "rice" ? IndexCoding::rice : IndexCoding::packed12) {
+      coding_(options.index_coding == "rice" ? PositionCoding::rice : PositionCoding::packed12) {
   check(options.k >= 1 && k_ <= kBlockElems, "k was validated by the config");
   check(options.bits >= 2 && options.bits <= 8, "bits were validated by the config");
 }
 
 Traits SparseLocoCodec::traits(Layer layer) const {
   const Plan plan = this->plan(layer);
-  const bool fixed = coding_ == IndexCoding::packed12;
+  const bool fixed = coding_ == PositionCoding::packed12;
   return {.combine = Combine::gather,
           .worst_bytes = plan.worst_bytes(),
           .exact_bytes = fixed ? std::optional(plan.worst_bytes()) : std::nullopt,
@@ -195,7 +195,7 @@ size_t SparseLocoCodec::encode(Layer layer, In in, Context& context, std::byte* 
 
 void SparseLocoCodec::decode_add(Layer layer, ConstBytes payload, float weight, float* out, Context& context) const {
   const Plan plan = this->plan(layer);
-  if (plan.kept() == 0 || coding_ == IndexCoding::packed12) require_length(name(), layer, payload, plan.worst_bytes());
+  if (plan.kept() == 0 || coding_ == PositionCoding::packed12) require_length(name(), layer, payload, plan.worst_bytes());
   if (plan.kept() == 0) return;
   if (payload.size() < plan.header_bytes()) corrupt_payload(name(), layer, "ends within its levels");
   const Workspace work(context.scratch, plan.kept());
@@ -220,7 +220,7 @@ void SparseLocoCodec::decode_add(Layer layer, ConstBytes payload, float weight, 
 
 std::unique_ptr<DeviceCodec> SparseLocoCodec::on_device() const {
   constexpr size_t kMostRice = 256;
-  if (coding_ == IndexCoding::rice && k_ > kMostRice) return nullptr;
+  if (coding_ == PositionCoding::rice && k_ > kMostRice) return nullptr;
   return make_on_device("sparseloco", SparseLocoOnDevice{.vectors = vectors_, .k = k_, .bits = bits_, .coding = coding_});
 }
 

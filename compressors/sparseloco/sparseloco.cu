@@ -259,8 +259,8 @@ class DeviceSparseLoco final : public DeviceCodec {
     Decoding(Scratch& scratch, const Plan& plan)
         : kept(scratch, plan.kept()),
           used(scratch.take<uint8_t>(kMostBins)),
-          starts(scratch.take<uint32_t>(plan.coding() == IndexCoding::rice ? plan.blocks().count() : 0)),
-          links(scratch, plan.coding() == IndexCoding::rice ? 8 * plan.worst_bytes() : 0) {}
+          starts(scratch.take<uint32_t>(plan.coding() == PositionCoding::rice ? plan.blocks().count() : 0)),
+          links(scratch, plan.coding() == PositionCoding::rice ? 8 * plan.worst_bytes() : 0) {}
 
     Kept kept;
     uint8_t* used;

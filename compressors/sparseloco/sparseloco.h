@@ -52,7 +52,7 @@ class SparseLocoCodec final : public Codec {
   size_t k_;
   unsigned bits_;
   Blocks::Vectors vectors_;
-  sparseloco::IndexCoding coding_;
+  sparseloco::PositionCoding coding_;
 };
 
 }  // namespace thinwire::compressors

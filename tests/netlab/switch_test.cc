@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr Time kStart{};
+constexpr Time kBegin{};
 
 class SwitchTest : public testing::Test {
  protected:
@@ -26,7 +26,7 @@ class SwitchTest : public testing::Test {
       hosts_.push_back({"host", "", Descriptor(), Descriptor(ends[0])});
       inside_.emplace_back(ends[1]);
     }
-    return switch_.emplace(hosts_, segmentation, wire, 1, cuts, kStart);
+    return switch_.emplace(hosts_, segmentation, wire, 1, cuts, kBegin);
   }
 
   // An IPv4 packet whose last byte is `mark`, for the host with this number.
@@ -64,46 +64,46 @@ LineOptions microsecond_a_byte(std::chrono::nanoseconds delay = 0ns, int64_t que
 
 TEST_F(SwitchTest, APacketReachesItsHostAloneAtItsTime) {
   start(3, microsecond_a_byte(10ms));
-  send(0, 2, 42, kStart);
-  EXPECT_THAT(marks_at(2, kStart + 10'099us), IsEmpty());
-  EXPECT_EQ(switch_->next(), kStart + 10'100us);
-  EXPECT_THAT(marks_at(2, kStart + 10'100us), ElementsAre(42));
-  EXPECT_THAT(marks_at(1, kStart + 1s), IsEmpty());
+  send(0, 2, 42, kBegin);
+  EXPECT_THAT(marks_at(2, kBegin + 10'099us), IsEmpty());
+  EXPECT_EQ(switch_->next(), kBegin + 10'100us);
+  EXPECT_THAT(marks_at(2, kBegin + 10'100us), ElementsAre(42));
+  EXPECT_THAT(marks_at(1, kBegin + 1s), IsEmpty());
   EXPECT_EQ(switch_->next(), std::nullopt);
 }
 
 TEST_F(SwitchTest, DirectionsDoNotShareTheRate) {
   start(2, microsecond_a_byte());
   for (int i = 0; i < 10; ++i) {
-    send(0, 1, i, kStart);
-    send(1, 0, i, kStart);
+    send(0, 1, i, kBegin);
+    send(1, 0, i, kBegin);
   }
-  EXPECT_EQ(marks_at(0, kStart + 1000us).size(), 10u);
-  EXPECT_EQ(marks_at(1, kStart + 1000us).size(), 10u);
+  EXPECT_EQ(marks_at(0, kBegin + 1000us).size(), 10u);
+  EXPECT_EQ(marks_at(1, kBegin + 1000us).size(), 10u);
 }
 
 TEST_F(SwitchTest, HostsThatSendToOneShareWhatLeadsToIt) {
   start(3, microsecond_a_byte());
   for (int i = 0; i < 5; ++i) {
-    send(0, 2, 10 + i, kStart);
-    send(1, 2, 20 + i, kStart);
+    send(0, 2, 10 + i, kBegin);
+    send(1, 2, 20 + i, kBegin);
   }
-  EXPECT_EQ(marks_at(2, kStart + 500us).size(), 5u);
-  EXPECT_EQ(marks_at(2, kStart + 999us).size(), 4u);
-  EXPECT_EQ(marks_at(2, kStart + 1000us).size(), 1u);
+  EXPECT_EQ(marks_at(2, kBegin + 500us).size(), 5u);
+  EXPECT_EQ(marks_at(2, kBegin + 999us).size(), 4u);
+  EXPECT_EQ(marks_at(2, kBegin + 1000us).size(), 1u);
 }
 
 TEST_F(SwitchTest, PacketsOfDifferentHostsComeInTheOrderInWhichTheyReachTheSwitch) {
   start(3, microsecond_a_byte(1ms));
-  for (int i = 0; i < 3; ++i) send(0, 2, 10 + i, kStart);  // out at 1100, 1200, 1300 us
-  send(1, 2, 20, kStart + 50us);                           // out at 1150 us, and waits for the first
-  EXPECT_THAT(marks_at(2, kStart + 1s), ElementsAre(10, 20, 11, 12));
+  for (int i = 0; i < 3; ++i) send(0, 2, 10 + i, kBegin);  // out at 1100, 1200, 1300 us
+  send(1, 2, 20, kBegin + 50us);                           // out at 1150 us, and waits for the first
+  EXPECT_THAT(marks_at(2, kBegin + 1s), ElementsAre(10, 20, 11, 12));
 }
 
 TEST_F(SwitchTest, ALateCallDoesNotMakeTheWireSlower) {
   start(2, microsecond_a_byte());
-  for (int i = 0; i < 10; ++i) send(0, 1, i, kStart);
-  EXPECT_EQ(marks_at(1, kStart + 750us).size(), 7u);  // the first call of all
+  for (int i = 0; i < 10; ++i) send(0, 1, i, kBegin);
+  EXPECT_EQ(marks_at(1, kBegin + 750us).size(), 7u);  // the first call of all
 }
 
 // 3,000 bytes of TCP in segments of 1,448 are three packets, each with 20 bytes of IPv4's header and 32 of TCP's.
@@ -119,12 +119,12 @@ TEST_F(SwitchTest, SegmentsThatComeTogetherTakeTheTimeOfEach) {
   ip[19] = std::byte{2};
   ip[20 + 12] = std::byte{0x80};  // eight words of TCP's header
   check(write(inside_[0].get(), packet.data(), packet.size()) == static_cast<ssize_t>(packet.size()), "a packet is written");
-  switch_->receive(0, kStart);
+  switch_->receive(0, kBegin);
 
-  EXPECT_EQ(switch_->next(), kStart + std::chrono::microseconds(kOnWireBytes));
+  EXPECT_EQ(switch_->next(), kBegin + std::chrono::microseconds(kOnWireBytes));
   EXPECT_EQ(switch_->counters(0).packets, 3);
   EXPECT_EQ(switch_->counters(0).bytes, kOnWireBytes);
-  switch_->forward(kStart + 1s);
+  switch_->forward(kBegin + 1s);
   Packet received(packet.size());
   EXPECT_EQ(read(inside_[1].get(), received.data(), received.size()), static_cast<ssize_t>(packet.size()));
   EXPECT_EQ(received, packet);  // to be cut by the host that it reaches
@@ -146,18 +146,18 @@ TEST_F(SwitchTest, ACutHostNeitherSendsNorReceivesUntilItIsOver) {
     send(0, 2, mark, now);
     return std::vector{marks_at(0, now).size(), marks_at(1, now).size(), marks_at(2, now).size()};
   };
-  EXPECT_THAT(send_all(1, kStart + 999ms), ElementsAre(1, 1, 1));
-  EXPECT_THAT(send_all(2, kStart + 1000ms), ElementsAre(0, 0, 1));
-  EXPECT_THAT(send_all(3, kStart + 1499ms), ElementsAre(0, 0, 1));
-  EXPECT_THAT(send_all(4, kStart + 1500ms), ElementsAre(1, 1, 1));
+  EXPECT_THAT(send_all(1, kBegin + 999ms), ElementsAre(1, 1, 1));
+  EXPECT_THAT(send_all(2, kBegin + 1000ms), ElementsAre(0, 0, 1));
+  EXPECT_THAT(send_all(3, kBegin + 1499ms), ElementsAre(0, 0, 1));
+  EXPECT_THAT(send_all(4, kBegin + 1500ms), ElementsAre(1, 1, 1));
   EXPECT_EQ(switch_->counters(0).cut, 2);
   EXPECT_EQ(switch_->counters(1).cut, 2);
 }
 
 TEST_F(SwitchTest, CountsWhatHostsSendAndWhatBecomesOfIt) {
   start(2, microsecond_a_byte(0ns, 250));
-  for (int i = 0; i < 5; ++i) send(0, 1, i, kStart);
-  EXPECT_THAT(marks_at(1, kStart + 1s), ElementsAre(0, 1));
+  for (int i = 0; i < 5; ++i) send(0, 1, i, kBegin);
+  EXPECT_THAT(marks_at(1, kBegin + 1s), ElementsAre(0, 1));
   const auto& counters = switch_->counters(0);
   EXPECT_EQ(counters.packets, 5);
   EXPECT_EQ(counters.bytes, 500);
@@ -167,13 +167,13 @@ TEST_F(SwitchTest, CountsWhatHostsSendAndWhatBecomesOfIt) {
 
 TEST_F(SwitchTest, WhatGoesToNoHostIsDropped) {
   start(2, LineOptions{});
-  send(0, 7, 1, kStart);
-  send(0, 254, 1, kStart);  // to all
+  send(0, 7, 1, kBegin);
+  send(0, 254, 1, kBegin);  // to all
   Packet six(48);
   six[0] = std::byte{0x60};
   check(write(inside_[0].get(), six.data(), six.size()) == 48, "an IPv6 packet is written");
   check(write(inside_[0].get(), six.data(), 1) == 1, "a stump is written");
-  switch_->receive(0, kStart);
+  switch_->receive(0, kBegin);
   EXPECT_EQ(switch_->next(), std::nullopt);
   EXPECT_EQ(switch_->counters(0).packets, 0);
 }

@@ -15,7 +15,7 @@ using namespace testing;
 using ::testing::HasSubstr;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr int kRanks = 3;
+constexpr int kCorruptRanks = 3;
 
 struct Corruption {
   std::string name;
@@ -74,7 +74,7 @@ TEST_P(Corrupt, BytesAreRefusedByNameOfTheirSender) {
                                                   {"topk", topk_codec()},
                                                   {"nonzeros", {std::make_shared<NonzerosCodec>(), skeleton_model()}}};
   const Trial trial = three_slots(codecs.at(corruption.codec));
-  const auto failures = failures_of(kRanks, [&](comm::Transport& transport) {
+  const auto failures = failures_of(kCorruptRanks, [&](comm::Transport& transport) {
     TamperingTransport tampering(transport, [&](comm::Op& op) {
       if (transport.world_rank() == 0 && op.peer == 1) corruption.tamper(op);
     });

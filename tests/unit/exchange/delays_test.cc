@@ -18,7 +18,7 @@ namespace {
 
 using namespace testing;
 
-constexpr int kRanks = 4;
+constexpr int kDelayedRanks = 4;
 constexpr uint64_t kSteps = 200;
 
 // Mostly none, sometimes some hundred microseconds.
@@ -102,7 +102,7 @@ struct Course {
 std::vector<uint64_t> ends_of(const Course& course, bool late) {
   const Delays delays(late);
   Trial trial;
-  trial.ranks = kRanks;
+  trial.ranks = kDelayedRanks;
   trial.bucket_bytes = 4 * 1500;
   trial.feedback = {course.policy, 0.95};
   const auto quantize = std::make_shared<LateCodec>(std::make_shared<compressors::QuantizeCodec>(compressors::QuantizeOptions{}), delays);
@@ -112,8 +112,8 @@ std::vector<uint64_t> ends_of(const Course& course, bool late) {
   }
   if (course.exchange.schedule == "local_steps") assign_fragments(trial.slots, course.exchange.fragments);
 
-  std::vector<uint64_t> ends(kRanks);
-  test::run_ranks(kRanks, [&](comm::Transport& transport) {
+  std::vector<uint64_t> ends(kDelayedRanks);
+  test::run_ranks(kDelayedRanks, [&](comm::Transport& transport) {
     LateTransport late_transport(transport, delays);
     Rank rank(late_transport, trial);
     const auto own = static_cast<size_t>(rank.index());
@@ -145,7 +145,7 @@ class Delayed : public ::testing::TestWithParam<Course> {};
 
 TEST_P(Delayed, EndsWithTheSameBits) {
   const auto prompt = ends_of(GetParam(), false);
-  EXPECT_EQ(prompt, std::vector<uint64_t>(kRanks, prompt[0])) << "replicas agree";
+  EXPECT_EQ(prompt, std::vector<uint64_t>(kDelayedRanks, prompt[0])) << "replicas agree";
   EXPECT_EQ(ends_of(GetParam(), true), prompt);
 }
 

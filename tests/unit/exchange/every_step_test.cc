@@ -22,7 +22,7 @@ Trial small_model(int ranks, const Modelled& codec) {
 }
 
 // The gradient that one rank's backward adds in one micro-batch.
-SlotValues gradients(const Trial& trial, uint64_t step, int64_t sequence) {
+SlotValues micro_gradients(const Trial& trial, uint64_t step, int64_t sequence) {
   SlotValues all;
   for (size_t s = 0; s < trial.slots.size(); ++s)
     all.push_back(numbers(trial.slots[s].elems(), step * 1000 + static_cast<uint64_t>(sequence) * 10 + s));
@@ -45,7 +45,7 @@ SlotValues zeros(const Trial& trial) {
 void step_on(Rank& rank, Schedule& schedule, const StepPlan& plan, const std::vector<Slot>& silent = {}) {
   schedule.begin_step(plan);
   for (int64_t micro = 0; micro < plan.micro_batches; ++micro) {
-    const SlotValues fresh = gradients(rank.trial, plan.step, rank.index() * plan.micro_batches + micro);
+    const SlotValues fresh = micro_gradients(rank.trial, plan.step, rank.index() * plan.micro_batches + micro);
     for (Slot s = static_cast<Slot>(fresh.size()); s-- > 0;) {
       if (std::ranges::find(silent, s) != silent.end()) continue;
       const auto gradient = schedule.gradient(s);
@@ -62,7 +62,7 @@ std::vector<SlotValues> accumulated(const Trial& trial, uint64_t step, int64_t m
   for (int rank = 0; rank < trial.ranks; ++rank) {
     by_rank.push_back(zeros(trial));
     for (int64_t micro = 0; micro < micro_batches; ++micro)
-      accumulate(by_rank.back(), gradients(trial, step, rank * micro_batches + micro));
+      accumulate(by_rank.back(), micro_gradients(trial, step, rank * micro_batches + micro));
   }
   return by_rank;
 }

@@ -14,10 +14,10 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
-constexpr int kRanks = 3;
+constexpr int kPeers = 3;
 
 std::vector<Failure> round_with_an_odd_one(const Trial& trial, const Trial& odd_trial, const RoundInfo& info, const RoundInfo& odd_info) {
-  return failures_of(kRanks, [&](comm::Transport& transport) {
+  return failures_of(kPeers, [&](comm::Transport& transport) {
     const bool odd = transport.world_rank() == 2;
     const Trial& own = odd ? odd_trial : trial;
     Rank rank(transport, own);
@@ -64,7 +64,7 @@ TEST(OutOfStep, IsARankWithOtherBuckets) {
 TEST(LostRank, IsNamedWhenItLeavesBetweenTwoBuckets) {
   Trial trial = three_slots(topk_codec());
   trial.bucket_bytes = 4;
-  const auto failures = failures_of(kRanks, [&](comm::Transport& transport) {
+  const auto failures = failures_of(kPeers, [&](comm::Transport& transport) {
     Rank rank(transport, trial);
     const auto inputs = trial.inputs(1)[static_cast<size_t>(rank.index())];
     if (rank.index() != 1) return rank.round({1, 1, false}, inputs);
@@ -77,7 +77,7 @@ TEST(LostRank, IsNamedWhenItLeavesBetweenTwoBuckets) {
 
 TEST(LostRank, IsNamedWhenItNeverComesToTheRound) {
   const Trial trial = three_slots(none_codec());
-  const auto failures = failures_of(kRanks, [&](comm::Transport& transport) {
+  const auto failures = failures_of(kPeers, [&](comm::Transport& transport) {
     Rank rank(transport, trial);
     if (rank.index() != 1) rank.round({1, 1, false}, trial.inputs(1)[static_cast<size_t>(rank.index())]);
   });
@@ -86,8 +86,8 @@ TEST(LostRank, IsNamedWhenItNeverComesToTheRound) {
 
 TEST(LostRank, IsNamedAtTheDeadlineWhenItIsSilent) {
   const Trial trial = three_slots(none_codec());
-  std::latch all_began(kRanks), others_ended(kRanks - 1);
-  const auto failures = failures_of(kRanks, [&](comm::Transport& transport) {
+  std::latch all_began(kPeers), others_ended(kPeers - 1);
+  const auto failures = failures_of(kPeers, [&](comm::Transport& transport) {
     Rank rank(transport, trial, 0.5);
     all_began.arrive_and_wait();
     if (rank.index() == 1) return others_ended.wait();

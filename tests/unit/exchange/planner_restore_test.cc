@@ -11,7 +11,7 @@ using namespace testing;
 
 constexpr uint64_t kSteps = 14;
 
-struct Saved {
+struct Checkpointed {
   std::string text;
   std::map<std::string, std::vector<std::byte>> state;
 };
@@ -31,7 +31,7 @@ void expect_undisturbed(const std::string& yaml) {
   test::run_ranks(trial.ranks, [&](comm::Transport& transport) {
     comm::Driver driver(transport, kPatience_s);
     PlannedRank undisturbed(driver, trial);
-    std::vector<Saved> saved = {{undisturbed.planner.to_text(), undisturbed.saved_state()}};  // [step]
+    std::vector<Checkpointed> saved = {{undisturbed.planner.to_text(), undisturbed.saved_state()}};  // [step]
     std::vector<SlotValues> means(1);
     for (uint64_t step = 1; step <= kSteps; ++step) {
       means.push_back(step_with_fallback(undisturbed, step));

@@ -15,7 +15,7 @@ namespace {
 using namespace testing;
 using ::testing::ElementsAre;
 
-const CodecPtr kNone = none_codec().codec, kTopk = topk_codec().codec;
+const CodecPtr kDense = none_codec().codec, kSparse = topk_codec().codec;
 
 SlotTable table_of(const std::vector<SlotSpec>& slots, int64_t bucket_elems) { return SlotTable(slots, bucket_elems * 4); }
 
@@ -26,7 +26,7 @@ std::vector<std::vector<Slot>> buckets_of(const SlotTable& table) {
 }
 
 TEST(SlotTable, FillsBucketsInTheOrderOfBackward) {
-  const SlotTable table = table_of({slot("a", 4, kNone), slot("b", 3, kNone), slot("c", 4, kNone), slot("d", 4, kNone)}, 8);
+  const SlotTable table = table_of({slot("a", 4, kDense), slot("b", 3, kDense), slot("c", 4, kDense), slot("d", 4, kDense)}, 8);
   EXPECT_THAT(buckets_of(table), ElementsAre(ElementsAre(3, 2), ElementsAre(1, 0)));
   EXPECT_EQ(table.offset(3), 0u);
   EXPECT_EQ(table.offset(2), 4u);
@@ -40,24 +40,24 @@ TEST(SlotTable, FillsBucketsInTheOrderOfBackward) {
 
 TEST(SlotTable, SeparatesCodecsAndSortsBucketsByTheirLastSlot) {
   // `none` starts to fill first, but its bucket is complete only with the very first slot.
-  const SlotTable table = table_of({slot("a", 1, kNone), slot("b", 9, kTopk), slot("c", 9, kTopk), slot("d", 1, kNone)}, 100);
+  const SlotTable table = table_of({slot("a", 1, kDense), slot("b", 9, kSparse), slot("c", 9, kSparse), slot("d", 1, kDense)}, 100);
   EXPECT_THAT(buckets_of(table), ElementsAre(ElementsAre(2, 1), ElementsAre(3, 0)));
-  EXPECT_EQ(table.buckets()[0].codec_id, kTopk->id());
-  EXPECT_EQ(table.buckets()[1].codec_id, kNone->id());
+  EXPECT_EQ(table.buckets()[0].codec_id, kSparse->id());
+  EXPECT_EQ(table.buckets()[1].codec_id, kDense->id());
 }
 
 TEST(SlotTable, GivesALargeSlotABucketOfItsOwn) {
-  const SlotTable table = table_of({slot("a", 2, kNone), slot("large", 11, kNone), slot("b", 2, kNone), slot("c", 2, kNone)}, 10);
+  const SlotTable table = table_of({slot("a", 2, kDense), slot("large", 11, kDense), slot("b", 2, kDense), slot("c", 2, kDense)}, 10);
   EXPECT_THAT(buckets_of(table), ElementsAre(ElementsAre(3, 2), ElementsAre(1), ElementsAre(0)));
 }
 
 TEST(SlotTable, FillsABucketToTheLastByte) {
-  EXPECT_THAT(buckets_of(table_of({slot("a", 6, kNone), slot("b", 4, kNone)}, 10)), ElementsAre(ElementsAre(1, 0)));
-  EXPECT_THAT(buckets_of(table_of({slot("a", 7, kNone), slot("b", 4, kNone)}, 10)), ElementsAre(ElementsAre(1), ElementsAre(0)));
+  EXPECT_THAT(buckets_of(table_of({slot("a", 6, kDense), slot("b", 4, kDense)}, 10)), ElementsAre(ElementsAre(1, 0)));
+  EXPECT_THAT(buckets_of(table_of({slot("a", 7, kDense), slot("b", 4, kDense)}, 10)), ElementsAre(ElementsAre(1), ElementsAre(0)));
 }
 
 TEST(SlotTable, HoldsEmptyAndSingleElementSlots) {
-  const SlotTable table = table_of({slot("empty", 0, kNone), slot("one", 1, kNone), slot("empty_too", 0, kTopk)}, 1);
+  const SlotTable table = table_of({slot("empty", 0, kDense), slot("one", 1, kDense), slot("empty_too", 0, kSparse)}, 1);
   EXPECT_THAT(buckets_of(table), ElementsAre(ElementsAre(2), ElementsAre(1, 0)));
   EXPECT_EQ(table.total_elems(), 1u);
   EXPECT_EQ(table_of({}, 1).total_elems(), 0u);
@@ -96,7 +96,7 @@ TEST(SlotTable, IsSoundForAnyListOfSlots) {
     std::vector<SlotSpec> slots;
     for (uint64_t i = 0, count = draw.below(0, 20); i < count; ++i) {
       slots.push_back(slot(std::string(1, static_cast<char>('a' + i)), static_cast<int64_t>(draw.below(2 * i + 1, 12)),
-                           draw.below(2 * i + 2, 2) ? kNone : kTopk));
+                           draw.below(2 * i + 2, 2) ? kDense : kSparse));
     }
     const auto bucket_elems = static_cast<int64_t>(1 + draw.below(100, 20));
     SCOPED_TRACE(seed);
@@ -106,17 +106,17 @@ TEST(SlotTable, IsSoundForAnyListOfSlots) {
 
 TEST(SlotTable, HashDependsOnNamesShapesCodecsOrderAndBuckets) {
   const auto hash = [](std::vector<SlotSpec> slots, int64_t bucket_elems = 100) { return table_of(slots, bucket_elems).hash(); };
-  const SlotSpec a = slot("a", 6, kNone), b = slot("b", 6, kNone);
+  const SlotSpec a = slot("a", 6, kDense), b = slot("b", 6, kDense);
   SlotSpec tall = a;
   tall.rows = 2, tall.cols = 3;
   const std::set<uint64_t> hashes = {hash({a, b}),
                                      hash({b, a}),
                                      hash({a}),
-                                     hash({a, slot("c", 6, kNone)}),
-                                     hash({a, slot("b", 7, kNone)}),
+                                     hash({a, slot("c", 6, kDense)}),
+                                     hash({a, slot("b", 7, kDense)}),
                                      hash({tall, b}),
-                                     hash({a, slot("b", 6, kTopk)}),
-                                     hash({slot("a", 6, kTopk), slot("b", 6, kTopk)}),
+                                     hash({a, slot("b", 6, kSparse)}),
+                                     hash({slot("a", 6, kSparse), slot("b", 6, kSparse)}),
                                      hash({a, b}, 6)};
   EXPECT_EQ(hashes.size(), 9u);
   const CodecPtr other_object = std::make_shared<compressors::NoneCodec>();  // of another rank: equal layouts have equal hashes

@@ -30,10 +30,10 @@ ModelOptions small(const Case& c) {
   o.init_std = 0.3;  // large, so that every term of the formula shows in the result
   return o;
 }
-constexpr int64_t kVocab = 19;
+constexpr int64_t kTokens = 19;
 
 reference::Shape shape_of(const ModelOptions& o) {
-  return {o.d_model, o.layers, o.heads, *o.kv_heads, *o.ffn, kVocab, o.rope_theta, o.norm_eps, o.tie_embeddings};
+  return {o.d_model, o.layers, o.heads, *o.kv_heads, *o.ffn, kTokens, o.rope_theta, o.norm_eps, o.tie_embeddings};
 }
 
 reference::Weights weights_of(const Model& model) {
@@ -51,7 +51,7 @@ class LlamaShapes : public testing::TestWithParam<Case> {};
 
 TEST_P(LlamaShapes, LogitsEqualTheDefinition) {
   const auto o = small(GetParam());
-  const Llama model(o, kVocab, 3);
+  const Llama model(o, kTokens, 3);
   const std::vector<int64_t> tokens = {3, 0, 18, 7, 7, 1, 12, 5, 9};
   const auto expected = reference::logits(shape_of(o), weights_of(model), tokens);
   const auto got = model.logits(tensor_of(tokens)).contiguous();
@@ -61,7 +61,7 @@ TEST_P(LlamaShapes, LogitsEqualTheDefinition) {
 
 TEST_P(LlamaShapes, GradientsEqualFiniteDifferencesOfTheDefinition) {
   const auto o = small(GetParam());
-  const Llama model(o, kVocab, 4);
+  const Llama model(o, kTokens, 4);
   const std::vector<int64_t> tokens = {3, 0, 18, 7, 7, 1}, targets = {0, 18, 7, 7, 1, 2};
   model.loss(tensor_of(tokens), tensor_of(targets)).backward();
   auto weights = weights_of(model);
@@ -131,14 +131,14 @@ TEST(Llama, InitialWeightsDependOnSeedAndNameAlone) {
 }
 
 TEST(Llama, APositionSeesOnlyThePast) {
-  const Llama model(small({"", 4, 2, true}), kVocab, 3);
+  const Llama model(small({"", 4, 2, true}), kTokens, 3);
   const auto a = model.logits(tensor_of({1, 2, 3, 4, 5})), b = model.logits(tensor_of({1, 2, 3, 9, 0}));
   EXPECT_TRUE(at::equal(a.narrow(1, 0, 3), b.narrow(1, 0, 3)));
   EXPECT_FALSE(at::equal(a.narrow(1, 3, 1), b.narrow(1, 3, 1)));
 }
 
 TEST(Llama, TheThreePartsMakeTheWhole) {
-  const Llama model(small({"", 4, 2, false}), kVocab, 3);
+  const Llama model(small({"", 4, 2, false}), kTokens, 3);
   const auto tokens = tensor_of({1, 2, 3});
   auto hidden = model.embed(tokens);
   for (const auto& block : model.blocks()) hidden = block(hidden, model.rotary());

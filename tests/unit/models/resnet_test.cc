@@ -14,12 +14,12 @@ namespace {
 
 constexpr int64_t kClasses = 7, kHeight = 7, kWidth = 6;
 
-struct Case {
+struct ResNetCase {
   const char* name;
   int64_t width, stages, blocks, groups;
 };
 
-ModelOptions options(const Case& c) {
+ModelOptions options(const ResNetCase& c) {
   ModelOptions o;
   o.type = "resnet";
   o.width = c.width;
@@ -29,7 +29,7 @@ ModelOptions options(const Case& c) {
   return o;
 }
 
-reference::ResNetShape shape_of(const ModelOptions& o) { return {o.width, o.stages, o.blocks, o.groups, o.norm_eps}; }
+reference::ResNetShape resnet_shape_of(const ModelOptions& o) { return {o.width, o.stages, o.blocks, o.groups, o.norm_eps}; }
 
 using Values = std::map<std::string, std::vector<double>>;
 
@@ -67,13 +67,13 @@ at::Tensor tensor_of(const std::vector<std::vector<double>>& images) {
 }
 
 double reference_loss(const ModelOptions& o, const Values& values, const std::vector<double>& pixels, size_t label) {
-  const auto scores = reference::resnet_logits(shape_of(o), values, pixels, kHeight, kWidth);
+  const auto scores = reference::resnet_logits(resnet_shape_of(o), values, pixels, kHeight, kWidth);
   double total = 0;
   for (const double score : scores) total += std::exp(score);
   return std::log(total) - scores[label];
 }
 
-class ResNetShapes : public testing::TestWithParam<Case> {};
+class ResNetShapes : public testing::TestWithParam<ResNetCase> {};
 
 TEST_P(ResNetShapes, LogitsEqualTheDefinition) {
   const auto o = options(GetParam());
@@ -82,7 +82,7 @@ TEST_P(ResNetShapes, LogitsEqualTheDefinition) {
   const auto got = model.logits(tensor_of(images));
   ASSERT_EQ(got.sizes().vec(), (std::vector<int64_t>{3, kClasses}));
   for (size_t b = 0; b < images.size(); ++b) {
-    const auto expected = reference::resnet_logits(shape_of(o), values_of(model), images[b], kHeight, kWidth);
+    const auto expected = reference::resnet_logits(resnet_shape_of(o), values_of(model), images[b], kHeight, kWidth);
     for (int64_t c = 0; c < kClasses; ++c) {
       ASSERT_NEAR(got[static_cast<int64_t>(b)][c].item<double>(), expected[static_cast<size_t>(c)], 5e-5) << b << ' ' << c;
     }
@@ -111,12 +111,12 @@ TEST_P(ResNetShapes, GradientsEqualFiniteDifferencesOfTheDefinition) {
 
 TEST_P(ResNetShapes, HasAsManyParametersAsTheFormulaSays) {
   const auto o = options(GetParam());
-  EXPECT_EQ(make_model(o, kClasses, 1)->num_parameters(), reference::resnet_parameters(shape_of(o), kClasses));
+  EXPECT_EQ(make_model(o, kClasses, 1)->num_parameters(), reference::resnet_parameters(resnet_shape_of(o), kClasses));
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, ResNetShapes,
-                         testing::Values(Case{"OneStage", 4, 1, 2, 2}, Case{"ThreeStagesGrouped", 4, 3, 1, 2},
-                                         Case{"LayerNormAndDepth", 2, 2, 2, 1}, Case{"InstanceNorm", 3, 2, 1, 3}),
+                         testing::Values(ResNetCase{"OneStage", 4, 1, 2, 2}, ResNetCase{"ThreeStagesGrouped", 4, 3, 1, 2},
+                                         ResNetCase{"LayerNormAndDepth", 2, 2, 2, 1}, ResNetCase{"InstanceNorm", 3, 2, 1, 3}),
                          [](const auto& variant) { return variant.param.name; });
 
 TEST(ResNet, HasTorchvisionsNamesAndShapes) {

@@ -12,7 +12,7 @@
 namespace thinwire::trainer {
 namespace {
 
-constexpr double kTimeout_s = 60;
+constexpr double kWait_s = 60;
 
 std::unique_ptr<models::Model> small_model() {
   models::ModelOptions o;
@@ -37,7 +37,7 @@ TEST_F(PrecisionTest, AutoTakesOneModeOnAllRanksAndSaysWhatWasMeasured) {
   std::mutex mutex;
   std::set<std::string> used, reasons;
   test::run_ranks(3, [&](comm::Transport& transport) {
-    comm::Driver driver(transport, kTimeout_s);
+    comm::Driver driver(transport, kWait_s);
     const auto chosen = choose_precision(driver, "auto", *small_model(), 32);
     const std::lock_guard lock(mutex);
     used.insert(chosen.used);
@@ -52,7 +52,7 @@ TEST_F(PrecisionTest, AutoTakesOneModeOnAllRanksAndSaysWhatWasMeasured) {
 
 TEST_F(PrecisionTest, WhatIsAskedForIsNotMeasured) {
   test::run_ranks(2, [&](comm::Transport& transport) {
-    comm::Driver driver(transport, kTimeout_s);
+    comm::Driver driver(transport, kWait_s);
     const auto chosen = choose_precision(driver, "medium", *small_model(), 32);
     EXPECT_EQ(chosen.used, "medium");
     EXPECT_EQ(chosen.reason, "");
