@@ -1,4 +1,5 @@
 """Tokens of other kinds than bytes: training, validation in bits per byte, prepare-data, files of llm.c, nanoGPT and Megatron."""
+import functools
 import json
 import math
 import pathlib
@@ -54,11 +55,16 @@ def merged(word, pair):
 
 def encode(text, vocab, learned):
     names, tokens = letters(), []
-    for number, word in enumerate(text.split(" ")):
-        spelt = tuple(names[byte] for byte in ((" " if number else "") + word).encode())
+
+    @functools.cache
+    def tokens_of(word):
+        spelt = tuple(names[byte] for byte in word.encode())
         for pair in learned:
             spelt = merged(spelt, pair)
-        tokens += [vocab[part] for part in spelt]
+        return [vocab[part] for part in spelt]
+
+    for number, word in enumerate(text.split(" ")):
+        tokens += tokens_of((" " if number else "") + word)
     return tokens
 
 
@@ -75,6 +81,14 @@ class Tokens(thinwire.Case):
     def prepare(self, *words, out="tokens", code=0):
         return self.thinwire("prepare-data", "words.txt", "--tokenizer", "tokenizer.json", "--out", out, *words, code=code)
 
+    def read(self, name):
+        data = (self.folder / "tokens" / name).read_bytes()
+        magic, version, count = struct.unpack_from("<3i", data)
+        self.assertEqual((magic, version), (20240520, 1))
+        return list(struct.unpack(f"<{count}H", data[1024:]))
+
+
+class Progress(Tokens):
     def stopped_on_its_way(self, *words, after_reading):
         """What a verb says that stands still for longer than it is patient, once it has read so many bytes."""
         job = self.start(thinwire.program, *words)
@@ -96,12 +110,6 @@ class Tokens(thinwire.Case):
         done = self.stopped_on_its_way("eval", "runs/run", "--text", "long.txt", "--json", after_reading=size)
         self.assertRegex(done.err, r"(?m)^(encoding: [\d.]+MB of [\d.]+MB|scoring: [\d,]+ tokens of [\d,]+ tokens) \(\d+ %\), about \d+ s more$")
         self.assertGreater(json.loads(done.out)["tokens"], 0)
-
-    def read(self, name):
-        data = (self.folder / "tokens" / name).read_bytes()
-        magic, version, count = struct.unpack_from("<3i", data)
-        self.assertEqual((magic, version), (20240520, 1))
-        return list(struct.unpack(f"<{count}H", data[1024:]))
 
 
 class Preparing(Tokens):

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -17,7 +19,10 @@ using nlohmann::json;
 
 class Trace : public testing::Test {
  protected:
-  void TearDown() override { adopt(nullptr); }
+  void TearDown() override {
+    adopt(nullptr);
+    std::filesystem::remove_all(path_.parent_path());
+  }
   std::string text() const {
     std::ifstream in(path_);
     std::stringstream all;
@@ -31,7 +36,7 @@ class Trace : public testing::Test {
     }
     return found;
   }
-  const std::filesystem::path path_ = std::filesystem::path(testing::TempDir()) / "traces" / "rank_00003.json";
+  const std::filesystem::path path_ = std::filesystem::path(testing::TempDir()) / ("thinwire-traces-" + std::to_string(getpid())) / "rank_00003.json";
 };
 
 TEST_F(Trace, HoldsWhatSpansMeasured) {

@@ -91,7 +91,6 @@ TEST_P(Conformance, LeavesTheResidualOfTheTwoStepReference) {
 
 // An infinite one would never leave; next to the largest fp32, a value may be rounded to the far side of 0.
 TEST_P(Conformance, LeavesAFiniteResidual) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
   for_each_input([&](Layer layer, const std::vector<float>& a) {
     const Encoded encoded = encode(*codec, layer, a, std::vector<float>(a.size(), 0.0f));
     const std::vector<float> decoded = decode(*codec, layer, encoded.payload);

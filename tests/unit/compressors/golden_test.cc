@@ -6,7 +6,6 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <sstream>
 
 #include "support.h"
@@ -42,8 +41,6 @@ void expect_both_ways(const Variant& variant, const std::vector<float>& input, c
   EXPECT_EQ(encode(*codec, layer, input).payload, payload);
   EXPECT_EQ(decode(*codec, layer, payload), decoded);
 }
-
-constexpr float kLargest = std::numeric_limits<float>::max();
 
 // 1 = 3f800000, -2.5 = -1.25 * 2^1 = c0200000, -0 = 80000000, the largest = 7f7fffff; little-endian.
 TEST(GoldenPayload, OfNone) { expect_both_ways({"none", {}}, {1, -2.5, -0.0f, kLargest}, {1, -2.5, 0, kLargest}); }

@@ -17,8 +17,6 @@ namespace {
 using namespace testing;
 using lowrank::Matrix;
 
-constexpr float kLargest = std::numeric_limits<float>::max();
-
 struct Size {
   size_t rows, cols, rank;
 };

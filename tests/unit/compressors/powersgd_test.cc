@@ -128,7 +128,6 @@ TEST(Powersgd, DoesNotCareAboutScale) {
 
 // A constant matrix of the largest number is of rank one; its inner products would overflow by far.
 TEST(Powersgd, SendsTheLargestNumbers) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
   const std::vector<float> a(64 * 48, kLargest);
   SketchRanks ranks(sketch_of(2), matrix_of(64, 48), 2);
   EXPECT_LT(relative_error(a, ranks.exchange({a, a}).all), 3e-6);

@@ -164,7 +164,7 @@ std::vector<Input> hurtful_inputs(size_t elems) {
     for (size_t i = 0; i < elems; ++i) values[i] = f(i);
     return values;
   };
-  constexpr float kLargest = std::numeric_limits<float>::max(), kSmallest = std::numeric_limits<float>::denorm_min();
+  constexpr float kSmallest = std::numeric_limits<float>::denorm_min();
   return {
       {"normal", from([&](size_t i) { return normal[i]; })},
       {"heavy tail", from([&](size_t i) { return draws->heavy[i]; })},

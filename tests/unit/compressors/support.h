@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@
 #include "compressors/sketch.h"
 
 namespace thinwire::compressors::testing {
+
+inline constexpr float kLargest = std::numeric_limits<float>::max();
 
 // A codec of the registry under options ("density=50%"), each in the form of `--set`.
 struct Variant {

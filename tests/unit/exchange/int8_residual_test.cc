@@ -12,9 +12,9 @@ namespace {
 
 using namespace testing;
 
-constexpr size_t kElems = 2 * Int8Residual::kBlock + 44;  // the last block is short
+constexpr size_t kResidualElems = 2 * Int8Residual::kBlock + 44;  // the last block is short
 
-SlotTable one_slot() { return SlotTable({slot("weight", kElems, topk_codec().codec)}, 1'000'000); }
+SlotTable one_slot() { return SlotTable({slot("weight", kResidualElems, topk_codec().codec)}, 1'000'000); }
 
 // What these residuals are after one rest in memory.
 Values rested(Int8Residual& feedback, const Values& values) {
@@ -37,7 +37,7 @@ double scale_of(const Values& values, size_t i) {
 }
 
 Values scaled(float factor) {
-  Values values = numbers(kElems, 5);
+  Values values = numbers(kResidualElems, 5);
   for (float& x : values) x *= factor;
   return values;
 }
@@ -47,7 +47,7 @@ TEST(Int8Residual, IsOffByLessThanItsBlocksScale) {
   Int8Residual feedback(table, 1, 7);
   for (const float factor : {1.0f, 1e30f, 1e-30f, 1e-40f, 1e-44f}) {
     const Values values = scaled(factor), found = rested(feedback, values);
-    for (size_t i = 0; i < kElems; ++i) {
+    for (size_t i = 0; i < kResidualElems; ++i) {
       ASSERT_LE(std::fabs(static_cast<double>(found[i]) - values[i]), scale_of(values, i) * (1 + 0x1p-20)) << factor << ", element " << i;
     }
   }
@@ -59,14 +59,14 @@ TEST(Int8Residual, KeepsExtremesFinite) {
   Int8Residual feedback(table, 1, 7);
   for (const float most :
        {std::numeric_limits<float>::max(), std::numeric_limits<float>::min(), std::numeric_limits<float>::denorm_min()}) {
-    for (const float x : rested(feedback, Values(kElems, most))) {
+    for (const float x : rested(feedback, Values(kResidualElems, most))) {
       ASSERT_TRUE(std::isfinite(x));
       if (most >= std::numeric_limits<float>::min() * 127) {
         ASSERT_NEAR(x / most, 1, 0x1p-22);
       }
     }
   }
-  for (const float x : rested(feedback, Values(kElems, 0.0f))) ASSERT_EQ(x, 0);
+  for (const float x : rested(feedback, Values(kResidualElems, 0.0f))) ASSERT_EQ(x, 0);
 }
 
 // n draws of a dither that moves a value by at most one scale: by Hoeffding, a mean off by t scales has probability 2 exp(-2 n t^2). With
@@ -77,12 +77,12 @@ TEST(Int8Residual, IsRightOnAverage) {
   Int8Residual feedback(table, 1, 11);
   for (const float factor : {1.0f, 1e-38f, 1e-43f}) {
     const Values values = scaled(factor);
-    std::vector<double> sums(kElems);
+    std::vector<double> sums(kResidualElems);
     for (int k = 0; k < kDraws; ++k) {
       const Values found = rested(feedback, values);
-      for (size_t i = 0; i < kElems; ++i) sums[i] += found[i];
+      for (size_t i = 0; i < kResidualElems; ++i) sums[i] += found[i];
     }
-    for (size_t i = 0; i < kElems; ++i) ASSERT_NEAR(sums[i] / kDraws, values[i], 0.07 * scale_of(values, i)) << "element " << i;
+    for (size_t i = 0; i < kResidualElems; ++i) ASSERT_NEAR(sums[i] / kDraws, values[i], 0.07 * scale_of(values, i)) << "element " << i;
   }
 }
 
@@ -91,7 +91,7 @@ TEST(Int8Residual, TakesAQuarterOfTheMemory) {
   size_t bytes = 0;
   Int8Residual feedback(table, 1, 7);
   for (const StatePiece& piece : feedback.state(0)) bytes += piece.memory.size();
-  EXPECT_EQ(bytes, kElems + 3 * sizeof(float) + sizeof(int64_t));
+  EXPECT_EQ(bytes, kResidualElems + 3 * sizeof(float) + sizeof(int64_t));
 }
 
 }  // namespace
