@@ -36,7 +36,8 @@ class Trace : public testing::Test {
     }
     return found;
   }
-  const std::filesystem::path path_ = std::filesystem::path(testing::TempDir()) / ("thinwire-traces-" + std::to_string(getpid())) / "rank_00003.json";
+  const std::filesystem::path path_ =
+      std::filesystem::path(testing::TempDir()) / ("thinwire-traces-" + std::to_string(getpid())) / "rank_00003.json";
 };
 
 TEST_F(Trace, HoldsWhatSpansMeasured) {
