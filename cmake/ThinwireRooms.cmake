@@ -11,13 +11,13 @@ function(thinwire_room name)
   set_property(GLOBAL APPEND PROPERTY THINWIRE_ROOMS ${name})
 endfunction()
 
-# The files of the room with Highway kernels: compiled for the baseline, AVX2 and AVX-512, and chosen at run time; each further target costs
-# seconds of every build. Each by itself, because Highway includes it once per target.
-#
-#   thinwire_kernels(compressors sign/kernels.cc ...)
+# The room has Highway kernels, in files called [*_]kernels.cc: compiled for the baseline, AVX2 and AVX-512, and chosen at run time; each further
+# target costs seconds of every build. Each file by itself, because Highway includes it once per target.
 function(thinwire_kernels name)
   target_compile_definitions(tw_${name} PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
-  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  get_target_property(sources tw_${name} SOURCES)
+  list(FILTER sources INCLUDE REGEX "kernels\\.cc$")
+  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
 # One executable of GoogleTest cases; each case is a ctest. In a sanitizer's tree a quarter of the cases is: such a process takes longer to

@@ -26,7 +26,7 @@ using namespace testing;
 using ::testing::HasSubstr;
 using thinwire::testing::HostedMachine;
 
-constexpr int kDeviceRanks = 3;
+constexpr int kRanks = 3;
 constexpr size_t kSlots = 4, kSlotElems = 500;
 
 enum class Where { host, hosted, gpu };
@@ -119,7 +119,7 @@ constexpr uint64_t kSteps = 14, kHalf = 9;  // between which a delayed round is 
 
 Trial trial_of(const Course& course) {
   Trial trial;
-  trial.ranks = kDeviceRanks;
+  trial.ranks = kRanks;
   trial.bucket_bytes = 4 * 1100;
   trial.feedback = course.feedback;
   const compressors::CodecChoice choice;
@@ -207,11 +207,11 @@ std::vector<Run> runs_of(
     const Course& course, Where where, std::optional<Where> second = {},
     const HostedMachine::HasKernels& has_kernels = [](const auto&) { return true; }) {
   const Trial trial = trial_of(course);
-  std::vector<Run> runs(kDeviceRanks);
-  std::vector<std::multiset<uint64_t>> received(kDeviceRanks);
+  std::vector<Run> runs(kRanks);
+  std::vector<std::multiset<uint64_t>> received(kRanks);
   std::mutex mutex;
   const auto on_all = [&](const std::function<void(comm::Transport&, size_t)>& body) {
-    test::run_ranks(kDeviceRanks, [&](comm::Transport& plain) {
+    test::run_ranks(kRanks, [&](comm::Transport& plain) {
       const auto own = static_cast<size_t>(plain.world_rank());
       TamperingTransport listening(plain, [&](comm::Op& op) {
         const std::lock_guard lock(mutex);
@@ -235,7 +235,7 @@ std::vector<Run> runs_of(
       runs[own] = training.run();
     });
   }
-  for (size_t rank = 0; rank < kDeviceRanks; ++rank) runs[rank].received = std::move(received[rank]);
+  for (size_t rank = 0; rank < kRanks; ++rank) runs[rank].received = std::move(received[rank]);
   return runs;
 }
 
@@ -355,11 +355,11 @@ TEST(ExchangeOnADevice, SaysWhatCrossesToTheHostAndWhy) {
 // A new plan moves residuals, and what owners owe, between codecs, and between the device and the host.
 TEST(ExchangeOnADevice, GoesOnUnderANewPlan) {
   const PlannedTrial planned =
-      planned_trial(kDeviceRanks, "{codec: quantize, min_elems: 100, plan: {method: lgreco, candidates: mixed, every: 6, samples: 2}}");
+      planned_trial(kRanks, "{codec: quantize, min_elems: 100, plan: {method: lgreco, candidates: mixed, every: 6, samples: 2}}");
   const auto values_under = [&](Where where) {
-    std::vector<SlotValues> ends(kDeviceRanks);
-    std::vector<Saved> states(kDeviceRanks);
-    test::run_ranks(kDeviceRanks, [&](comm::Transport& transport) {
+    std::vector<SlotValues> ends(kRanks);
+    std::vector<Saved> states(kRanks);
+    test::run_ranks(kRanks, [&](comm::Transport& transport) {
       comm::Driver driver(transport, kPatience_s);
       Ground ground(where, static_cast<uint64_t>(driver.rank()) + 1);
       PlannedRank rank(driver, planned, ground.residence());
@@ -372,7 +372,7 @@ TEST(ExchangeOnADevice, GoesOnUnderANewPlan) {
   };
   const auto [ends, states] = values_under(Where::hosted);
   const auto [expected_ends, expected_states] = values_under(Where::host);
-  for (size_t rank = 0; rank < kDeviceRanks; ++rank) {
+  for (size_t rank = 0; rank < kRanks; ++rank) {
     EXPECT_TRUE(same_bits(ends[rank], expected_ends[rank]));
     EXPECT_EQ(states[rank], expected_states[rank]);
   }
@@ -418,7 +418,7 @@ TEST(ExchangeOnADevice, NamesANumberThatIsNotFinite) {
     for (const char* codec : {"quantize", "topk"}) {
       const auto failures_at = [&](Where where) {
         Trial trial = trial_of({.codec = codec});
-        return failures_of(kDeviceRanks, [&](comm::Transport& transport) {
+        return failures_of(kRanks, [&](comm::Transport& transport) {
           Ground ground(where);
           Rank rank(transport, trial, kPatience_s, ground.residence());
           const auto own = static_cast<size_t>(rank.index());
@@ -442,7 +442,7 @@ TEST(ExchangeOnADevice, NamesANumberThatIsNotFinite) {
       EXPECT_THAT(failures[1].what, HasSubstr("'b' on rank 1 at step 8: element 123 is"));
       EXPECT_EQ(failures[1].what, expected[1].what);
       EXPECT_TRUE(failures[1].is_non_finite_error);
-      for (size_t rank = 0; rank < kDeviceRanks; ++rank) EXPECT_EQ(failures[rank].code, ExitCode::non_finite) << failures[rank].what;
+      for (size_t rank = 0; rank < kRanks; ++rank) EXPECT_EQ(failures[rank].code, ExitCode::non_finite) << failures[rank].what;
     }
   }
 }
@@ -453,7 +453,7 @@ TEST(ExchangeOnADevice, RefusesABadPayloadInTheHostsWords) {
     const auto failures_at = [&](Where where) {
       Trial trial = trial_of({.codec = codec});
       trial.bucket_bytes = 4 * kSlots * kSlotElems;  // one bucket: the first bad payload is the same
-      return failures_of(kDeviceRanks, [&](comm::Transport& plain) {
+      return failures_of(kRanks, [&](comm::Transport& plain) {
         TamperingTransport transport(plain, [&](comm::Op& op) {
           if (plain.world_rank() != 2 || op.peer != 0 || leg_of(op) != 0) return;
           MutableBytes body = frame_of(op).subspan(compressors::kFrameHeaderBytes);
@@ -475,7 +475,7 @@ TEST(ExchangeOnADevice, RefusesABadPayloadInTheHostsWords) {
 
 TEST(ExchangeOnADevice, KnowsTheNormOfItsResiduals) {
   const Trial trial = trial_of({.codec = "quantize"});
-  test::run_ranks(kDeviceRanks, [&](comm::Transport& transport) {
+  test::run_ranks(kRanks, [&](comm::Transport& transport) {
     Ground ground(Where::hosted);
     Rank rank(transport, trial, kPatience_s, ground.residence());
     rank.exchange.measure(true);

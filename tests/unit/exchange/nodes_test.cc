@@ -156,7 +156,7 @@ TEST(Nodes, OfOneNodeOrOneRankEachAreTheFlatExchange) {
 // One bucket of n elements: leaders send each other a two-shot of fp32; within a node the numbers come in once and go out by a binomial
 // tree.
 TEST(NodeBytes, OnlyLeadersSpeakToOtherNodes) {
-  constexpr uint64_t kElems = 351, kHeader = 56;
+  constexpr uint64_t kElems = 351;
   Trial trial;
   trial.ranks = 7;
   trial.node_of_rank = kSeven;

@@ -97,8 +97,6 @@ TEST(Planner, MixesCodecsAndObjectives) {
   agreed_plan(planned_trial(2, "{codec: topk, min_elems: 100, plan: {method: lgreco, every: 6, samples: 2, reference: accordion}}"));
 }
 
-constexpr uint64_t kHeader = 56;
-
 // What one round of a table of gathered codecs and of slots that are not compressed sends, by formula, when all slices are alike.
 uint64_t round_bytes(const SlotTable& table, uint64_t ranks) {
   uint64_t bytes = 0;

@@ -10,7 +10,7 @@ using namespace testing;
 
 // 10 of 100 elements: 1 + 20 + 15 bytes a chunk.
 constexpr int64_t kChunk = 100, kChunks = 12;
-constexpr uint64_t kBlock = 36, kEnvelope = 56;
+constexpr uint64_t kBlock = 36;
 const char* const kOptions[] = {"density=10%", "chunk=100"};
 
 SlotTable reencoded(int64_t chunks = kChunks) {
@@ -55,8 +55,8 @@ TEST(Reencode, CostsNoMoreBetweenManyRanks) {
       Exchange exchange(driver, table, {}, true, 1);
       run_round(exchange, {1, 1, false}, gradients(table, 1, driver.rank()));
       const uint64_t others = kBlock * kChunks * (ranks - 1) / ranks;
-      EXPECT_EQ(driver.counters().sent_bytes, 2 * others + 2 * (ranks - 1) * kEnvelope) << ranks << " ranks";
-      EXPECT_EQ(driver.counters().received_bytes, 2 * others + 2 * (ranks - 1) * kEnvelope) << ranks << " ranks";
+      EXPECT_EQ(driver.counters().sent_bytes, 2 * others + 2 * (ranks - 1) * kHeader) << ranks << " ranks";
+      EXPECT_EQ(driver.counters().received_bytes, 2 * others + 2 * (ranks - 1) * kHeader) << ranks << " ranks";
     });
   }
 }

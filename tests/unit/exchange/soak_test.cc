@@ -16,7 +16,7 @@ using namespace testing;
 constexpr bool kMemoryIsOurs = !test::kSanitized;  // sanitizers keep what was freed, and look for leaks themselves
 constexpr uint64_t kRounds = test::kSanitized ? 500 : 10'000;
 constexpr uint64_t kWarmUp = kRounds / 10;
-constexpr int kSoakRanks = 8;
+constexpr int kRanks = 8;
 constexpr size_t kPatterns = 8;
 
 int64_t resident_bytes() {
@@ -28,7 +28,7 @@ int64_t resident_bytes() {
 
 Trial small_transformer() {
   Trial trial;
-  trial.ranks = kSoakRanks;
+  trial.ranks = kRanks;
   const Modelled topk = topk_codec(0.05, 4096);
   trial.add("embed", 8192, topk);
   trial.add("norm", 64, none_codec());
@@ -41,9 +41,9 @@ Trial small_transformer() {
 
 TEST(Soak, RoundsDoNotGrowAndReplicasStayEqual) {
   const Trial trial = small_transformer();
-  std::vector<uint64_t> hashes(kSoakRanks);
+  std::vector<uint64_t> hashes(kRanks);
   int64_t after_warm_up_bytes = 0, at_end_bytes = 0;
-  test::run_ranks(kSoakRanks, [&](comm::Transport& transport) {
+  test::run_ranks(kRanks, [&](comm::Transport& transport) {
     Rank rank(transport, trial);
     const auto own = static_cast<size_t>(rank.index());
     std::vector<SlotValues> patterns;

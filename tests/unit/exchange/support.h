@@ -15,6 +15,8 @@
 
 namespace thinwire::exchange::testing {
 
+inline constexpr uint64_t kHeader = 56;  // bytes of a frame before its payloads (docs/formats/payload.md)
+
 using CodecPtr = std::shared_ptr<const compressors::Codec>;
 
 // A codec and what is expected of it.

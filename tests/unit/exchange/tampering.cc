@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "tests/unit/exchange/support.h"
 
 namespace thinwire::exchange::testing {
 
@@ -39,7 +40,7 @@ class TamperingChannel final : public comm::Channel {
   std::map<comm::Ticket, std::span<comm::Op>> posted_;
 };
 
-constexpr size_t kLeg = 8, kBodyBytes = 40, kChecksum = 48, kHeader = 56;
+constexpr size_t kLeg = 8, kBodyBytes = 40, kChecksum = 48;
 }  // namespace
 
 std::unique_ptr<comm::Channel> TamperingTransport::open(const comm::Group& group, std::string_view name) {

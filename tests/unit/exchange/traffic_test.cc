@@ -12,8 +12,6 @@ namespace {
 
 using namespace testing;
 
-constexpr double kFrameBytes = 56;
-
 std::vector<int> hosts_of(int ranks, int ranks_per_host) {
   std::vector<int> hosts;
   for (int rank = 0; rank < ranks; ++rank) hosts.push_back(rank / ranks_per_host);
@@ -95,7 +93,7 @@ TEST(Footprint, OfAGatherIsItsFramesAndTheResidual) {
   EXPECT_EQ(kept.values, 4 * 4096);
   EXPECT_EQ(kept.feedback, 4 * 4096);
   const double scratch = static_cast<double>(trial.slots[0].traits().scratch_bytes);
-  EXPECT_EQ(kept.buffers, 3 * (kFrameBytes + 897) + scratch);
+  EXPECT_EQ(kept.buffers, 3 * (kHeader + 897) + scratch);
   EXPECT_EQ(kept.schedule + kept.gradients + kept.sketches + kept.samples, 0);
 }
 
@@ -105,7 +103,7 @@ TEST(Footprint, OfATwoShotIsWhatGoesOutAndComesInTwice) {
   CompressOptions compress;
   const Footprint kept = footprint_of(trial.table(), {}, compress, {2, 1});
   // Two frames out, room for two in, one combined; the sum of the own half in fp32. The owner owes half of the elements.
-  EXPECT_EQ(kept.buffers, 5 * (kFrameBytes + 2 * 500) + 4 * 500);
+  EXPECT_EQ(kept.buffers, 5 * (kHeader + 2 * 500) + 4 * 500);
   EXPECT_EQ(kept.feedback, 4 * 1000 + 4 * 500);
 }
 

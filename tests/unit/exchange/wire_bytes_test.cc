@@ -7,8 +7,6 @@ namespace {
 
 using namespace testing;
 
-constexpr uint64_t kFrame = 56;
-
 struct Bytes {
   uint64_t sent = 0, received = 0;
 };
@@ -19,13 +17,13 @@ uint64_t slice_elems(uint64_t n, uint64_t rank, uint64_t ranks) { return n / ran
 // To each peer its slice, then to each peer the own one.
 Bytes two_shot(uint64_t n, uint64_t width, uint64_t rank, uint64_t ranks) {
   const uint64_t own = slice_elems(n, rank, ranks), others = n - own, peers = ranks - 1;
-  const uint64_t scattered = peers * kFrame + width * others, gathered = peers * (kFrame + width * own);
-  return {scattered + gathered, peers * (kFrame + width * own) + peers * kFrame + width * others};
+  const uint64_t scattered = peers * kHeader + width * others, gathered = peers * (kHeader + width * own);
+  return {scattered + gathered, peers * (kHeader + width * own) + peers * kHeader + width * others};
 }
 
 // All payloads of the bucket to every peer; their lengths are known.
 Bytes gathered(const std::vector<uint64_t>& payloads, uint64_t ranks) {
-  uint64_t frame = kFrame;
+  uint64_t frame = kHeader;
   for (const uint64_t payload : payloads) frame += payload;
   return {(ranks - 1) * frame, (ranks - 1) * frame};
 }
@@ -54,7 +52,7 @@ TEST(WireBytes, OfNoneAreThoseOfARingAllReduceAndTheFrames) {
   Trial trial;
   trial.add("weight", 1200, none_codec());  // a multiple of every number of ranks
   expect_bytes(trial, [](uint64_t, uint64_t ranks) {
-    const uint64_t all_reduce = 8 * 1200 * (ranks - 1) / ranks, frames = 2 * (ranks - 1) * kFrame;
+    const uint64_t all_reduce = 8 * 1200 * (ranks - 1) / ranks, frames = 2 * (ranks - 1) * kHeader;
     return Bytes{all_reduce + frames, all_reduce + frames};
   });
 }
