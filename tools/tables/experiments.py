@@ -49,9 +49,9 @@ def _uncompressed():
     return [Setting(f"uncompressed, {when}", {**schedule, **UNCOMPRESSED}) for when, schedule in _schedules()]
 
 
-def _grid(codecs, policies):
-    return [Setting(f"{codec}, {policy}, {when}", {**schedule, **codecs[codec], **POLICIES[policy]})
-            for policy in policies for codec in codecs for when, schedule in _schedules()]
+def _grid(codecs, schedules):
+    """Under every policy."""
+    return [_pick(codec, schedule, policy) for policy in POLICIES for codec in codecs for schedule in schedules]
 
 
 def _pick(codec, schedule, policy="ef14 decay 95%"):
@@ -81,9 +81,11 @@ def _likely():
 
 
 def _tiers():
-    """What the targets hang on, what was good or may be, then every codec under every policy and schedule."""
+    """What the targets hang on; what was good or may be; one strength of each codec under every policy, as gradients and as updates; then all of
+    them under every schedule."""
+    one_of_each = _grid(("4 bits", "sign", "bf16", "top-k 6.25%", "sparseloco 512", "PowerSGD rank 4", "random 5%"), ("gradient", "update of 5"))
     tiers, seen = [], set()
-    for settings in (_promising(), _likely(), _grid(CODECS, POLICIES)):
+    for settings in (_promising(), _likely(), one_of_each, _grid(CODECS, dict(_schedules()))):
         tiers.append([setting for setting in settings if setting.label not in seen])
         seen |= {setting.label for setting in settings}
     return tiers
