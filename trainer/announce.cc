@@ -41,13 +41,13 @@ void announce(const Parts& parts, const comm::Transport& transport) {
 void warn_of_odd_choices(const Parts& parts) {
   const exchange::CompressOptions& compress = parts.options.compress;
   double smallest_delta = 1;
-  bool is_sparse = false, needs_feedback = false;
+  bool needs_feedback = false;
   std::string why_dense;
   for (const auto& slot : parts.exchange->table().slots()) {
     smallest_delta = std::min(smallest_delta, slot.delta());
     const bool drops_most = slot.traits().combine == compressors::Combine::gather && slot.delta() < 0.5;
-    is_sparse = is_sparse || drops_most;
-    needs_feedback = needs_feedback || (drops_most && !slot.traits().expands) || slot.codec->name() == "sign";
+    const bool drops_at_random = slot.codec->name() == "randomk" && slot.delta() < 1;
+    needs_feedback = needs_feedback || ((drops_most || drops_at_random) && !slot.traits().expands) || slot.codec->name() == "sign";
     if (why_dense.empty()) why_dense = slot.why_dense;
   }
   if (parts.driver.rank() != 0) return;
@@ -58,7 +58,8 @@ void warn_of_odd_choices(const Parts& parts) {
   if (const int64_t start = compress.start.to_steps(steps, parts.options.data.global_batch * parts.task->facts().sample_tokens);
       smallest_delta < 1 && start >= steps)
     log::warn("nothing will be compressed: compress.start is step {} of {}", start, steps);
-  if (needs_feedback && compress.error_feedback.name == "none")
+  const bool gradients_under_adamw = parts.options.exchange.schedule == "every_step" && parts.options.optim.name == "adamw";
+  if (needs_feedback && compress.error_feedback.name == "none" && !gradients_under_adamw)
     log::warn(
         "without error feedback what a codec leaves out of every exchange is lost, and training stalls or diverges; set "
         "compress.error_feedback=ef14 (docs/methods/error_feedback.md)");
@@ -72,7 +73,6 @@ void warn_of_odd_choices(const Parts& parts) {
         "there is one rank: nothing crosses a wire, yet codecs lose precision; start with mpirun or parallel.dp, or set "
         "compress.codec=none");
   }
-  const bool gradients_under_adamw = parts.options.exchange.schedule == "every_step" && parts.options.optim.name == "adamw";
   if (gradients_under_adamw && parts.options.compress.plan.method != "off" && parts.options.compress.plan.metric != "relative") {
     log::warn(
         "the plan weighs errors by the size of gradients, which AdamW takes out again: set compress.plan.metric=relative "
@@ -81,11 +81,11 @@ void warn_of_odd_choices(const Parts& parts) {
   if (gradients_under_adamw && parts.options.compress.error_feedback.name == "ef21_sgdm") {
     log::warn("ef21_sgdm gives the optimiser a momentum where AdamW expects a gradient; it is made for optim: {{name: sgd, momentum: 0}}");
   }
-  if (gradients_under_adamw && is_sparse) {
+  if (gradients_under_adamw && needs_feedback) {
     log::warn(
-        "a codec leaves out most of every gradient, which trains badly under AdamW; exchange.schedule=local_steps makes it leave out most "
-        "of "
-        "the update instead (docs/methods/topk.md)");
+        "a codec drops most of every gradient, which trains badly under AdamW{}; with exchange.schedule=local_steps it drops most of the "
+        "update instead (docs/methods/choosing.md)",
+        compress.error_feedback.name == "none" ? "" : fmt::format(", with error feedback ({}) more so", compress.error_feedback.name));
   }
 }
 

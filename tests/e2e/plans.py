@@ -54,7 +54,9 @@ class Plans(thinwire.Case):
             self.assertEqual((layer["codec"], layer["error"], layer["payload_bytes"]), ("none", None, 4 * layer["elems"]))
 
     def test_what_cannot_work_well_is_warned_of(self):
-        for settings, said in ((("compress.codec=sign", "compress.error_feedback=none"), "without error feedback"),
+        for settings, said in ((("compress.codec=sign", "compress.error_feedback=none", "exchange.schedule=local_steps"), "without error feedback"),
+                               (("compress.codec=sign", "compress.error_feedback=ef14"), "with error feedback (ef14) more so"),
+                               (("compress.codec=randomk", "compress.error_feedback=none"), "under AdamW; with exchange.schedule=local_steps"),
                                (("compress.codec=quantize", "compress.start=200steps"), "nothing will be compressed"),
                                (("compress.codec=topk", "compress.plan={method: lgreco, every: 9, samples: 9}"), "no plan will be made")):
             with self.subTest(said=said):
