@@ -41,13 +41,13 @@ void announce(const Parts& parts, const comm::Transport& transport) {
 void warn_of_odd_choices(const Parts& parts) {
   const exchange::CompressOptions& compress = parts.options.compress;
   double smallest_delta = 1;
-  bool needs_feedback = false;
+  bool drops_most = false;
   std::string why_dense;
   for (const auto& slot : parts.exchange->table().slots()) {
     smallest_delta = std::min(smallest_delta, slot.delta());
-    const bool drops_most = slot.traits().combine == compressors::Combine::gather && slot.delta() < 0.5;
-    const bool drops_at_random = slot.codec->name() == "randomk" && slot.delta() < 1;
-    needs_feedback = needs_feedback || ((drops_most || drops_at_random) && !slot.traits().expands) || slot.codec->name() == "sign";
+    const bool is_sparse = slot.traits().combine == compressors::Combine::gather && slot.delta() < 0.5;
+    const bool is_random = slot.codec->name() == "randomk" && slot.delta() < 1;
+    drops_most = drops_most || ((is_sparse || is_random) && !slot.traits().expands) || slot.codec->name() == "sign";
     if (why_dense.empty()) why_dense = slot.why_dense;
   }
   if (parts.driver.rank() != 0) return;
@@ -59,7 +59,7 @@ void warn_of_odd_choices(const Parts& parts) {
       smallest_delta < 1 && start >= steps)
     log::warn("nothing will be compressed: compress.start is step {} of {}", start, steps);
   const bool gradients_under_adamw = parts.options.exchange.schedule == "every_step" && parts.options.optim.name == "adamw";
-  if (needs_feedback && compress.error_feedback.name == "none" && !gradients_under_adamw)
+  if (drops_most && compress.error_feedback.name == "none" && !gradients_under_adamw)
     log::warn(
         "without error feedback what a codec leaves out of every exchange is lost, and training stalls or diverges; set "
         "compress.error_feedback=ef14 (docs/methods/error_feedback.md)");
@@ -81,7 +81,7 @@ void warn_of_odd_choices(const Parts& parts) {
   if (gradients_under_adamw && parts.options.compress.error_feedback.name == "ef21_sgdm") {
     log::warn("ef21_sgdm gives the optimiser a momentum where AdamW expects a gradient; it is made for optim: {{name: sgd, momentum: 0}}");
   }
-  if (gradients_under_adamw && needs_feedback) {
+  if (gradients_under_adamw && drops_most) {
     log::warn(
         "a codec drops most of every gradient, which trains badly under AdamW{}; with exchange.schedule=local_steps it drops most of the "
         "update instead (docs/methods/choosing.md)",

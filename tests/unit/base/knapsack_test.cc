@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/draw.h"
+#include "tests/support/knapsack_layers.h"
 
 namespace thinwire {
 namespace {
@@ -34,20 +35,6 @@ std::optional<double> least_cost_by_force(const Rows& rows, double budget) {
     while (l < rows.size() && ++choice[l] == rows[l].size()) choice[l++] = 0;
     if (l == rows.size()) return least;
   }
-}
-
-// Layers of different sizes whose error falls by a different power of the cost: nothing is dominated. Whole bytes, so that sums are exact.
-Rows layers_like(uint64_t seed, size_t layers, size_t options) {
-  const Draw draw(seed);
-  Rows rows(layers);
-  for (size_t l = 0; l < layers; ++l) {
-    const double elems = std::exp(3 * draw.normal(2 * l)) * 1e4, power = 0.5 + 2 * draw.uniform(2 * l + 1);
-    for (size_t i = 0; i < options; ++i) {
-      const double share = static_cast<double>(i + 1) / static_cast<double>(options);
-      rows[l].push_back({std::ceil(elems * share), elems * std::pow(share, -power) * (1 + 0.1 * draw.uniform(1000 + l * options + i))});
-    }
-  }
-  return rows;
 }
 
 Rows random_rows(const Draw& draw, size_t layers, size_t options) {
@@ -91,7 +78,7 @@ TEST(Knapsack, EqualsBruteForce) {
 TEST(Knapsack, BucketsAreNeverOverBudgetNorCostlierThanTheReference) {
   for (uint64_t trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(trial);
-    const Rows rows = layers_like(trial, 1 + trial % 40, 2 + trial % 7);
+    const Rows rows = test::layers_like(trial, 1 + trial % 40, 2 + trial % 7);
     const Choice reference(rows.size(), static_cast<uint32_t>(trial % rows[0].size()));
     const double budget = sum_of(rows, reference, &KnapsackOption::error);
     for (const size_t buckets : {size_t{1}, size_t{10}, size_t{200}, size_t{10'000}}) {
@@ -107,7 +94,7 @@ TEST(Knapsack, BucketsAreNeverOverBudgetNorCostlierThanTheReference) {
 TEST(Knapsack, BucketsAreWithinAThousandthOfTheOptimumAndTheirBoundBelowIt) {
   for (uint64_t trial = 0; trial < 100; ++trial) {
     SCOPED_TRACE(trial);
-    const Rows rows = layers_like(trial, 1 + trial % 6, 5);
+    const Rows rows = test::layers_like(trial, 1 + trial % 6, 5);
     const double budget = sum_of(rows, Choice(rows.size(), 2), &KnapsackOption::error);
     const auto exact = solve_knapsack(rows, budget), bucketed = solve_knapsack(rows, budget, {}, kBucketsOnly);
     ASSERT_TRUE(exact && bucketed);
@@ -119,7 +106,7 @@ TEST(Knapsack, BucketsAreWithinAThousandthOfTheOptimumAndTheirBoundBelowIt) {
 }
 
 TEST(Knapsack, AThousandRowsComeWithinAThousandthOfTheirBound) {
-  const Rows rows = layers_like(5, 1000, 20);
+  const Rows rows = test::layers_like(5, 1000, 20);
   const Choice reference(rows.size(), 6);
   const double budget = sum_of(rows, reference, &KnapsackOption::error);
   const auto found = solve_knapsack(rows, budget, reference);
