@@ -22,7 +22,8 @@ struct Layer {
 
 // How what several ranks made of a layer adds up.
 enum class Combine : uint8_t {
-  reencode,  // codec, two-shot: each slice's owner decodes and adds in rank order, encodes the mean once more and sends it to all
+  reencode,  // codec, two-shot: each slice's owner decodes and adds in rank order, encodes the mean once more and sends it to all; of two
+             // ranks, as gather
   gather,    // codec: every payload goes to everyone, who decode and add in rank order
   sketch,    // sketch: rounds of fp32 sums
 };

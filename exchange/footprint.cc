@@ -25,8 +25,11 @@ double elems_of(const std::vector<Piece>& pieces) {
   return elems;
 }
 
-// Frames to and from each rank, the combined one, and the sum of the own slice.
+double gather_buffers(const std::vector<Piece>& whole, int ranks) { return ranks * frame_bytes_of(whole); }
+
+// Frames to and from each rank, the combined one, and the sum of the own slice; two ranks gather.
 double two_shot_buffers(const std::vector<Piece>& whole, int ranks) {
+  if (ranks <= 2) return gather_buffers(whole, ranks);
   const auto owned = cut_for_owners(whole, ranks);
   const double own = frame_bytes_of(owned[0]);
   double bytes = own + kFloat * elems_of(owned[0]);
@@ -74,7 +77,7 @@ double buffers_of(const SlotTable& table, const Bucket& bucket, const compressor
   if (bucket.combine == Combine::sketch) return bytes + sketch_buffers(table, bucket, fp32, peers.leaders);
   const auto whole = whole_pieces(table, bucket);
   bytes += scratch_of(whole);
-  return bytes + (bucket.combine == Combine::gather ? peers.leaders * frame_bytes_of(whole) : two_shot_buffers(whole, peers.leaders));
+  return bytes + (bucket.combine == Combine::gather ? gather_buffers(whole, peers.leaders) : two_shot_buffers(whole, peers.leaders));
 }
 
 double feedback_floats(const FeedbackOptions& feedback) {
@@ -90,6 +93,7 @@ bool loses(const std::vector<Piece>& pieces) {
 // What rank 0 still owes of the slices that it encodes again; under feedback.
 double owed_elems(const SlotTable& table, const Peers& peers) {
   double elems = 0;
+  if (peers.leaders <= 2) return elems;
   for (const Bucket& bucket : table.buckets()) {
     if (bucket.combine != Combine::reencode) continue;
     const auto whole = whole_pieces(table, bucket);

@@ -38,13 +38,18 @@ class ExpectedBytes {
   std::map<std::tuple<const compressors::Codec*, int64_t, int64_t>, double> payloads_;
 };
 
-// Rank 0 sends every other owner its slice, and to all what it has made of its own.
+double gather_bytes(const std::vector<Piece>& whole, int ranks, ExpectedBytes& expected) { return (ranks - 1) * expected.of_frame(whole); }
+
+// Rank 0 sends every other owner its slice, and to all what it has made of its own; two ranks gather.
 double two_shot_bytes(const std::vector<Piece>& whole, int ranks, ExpectedBytes& expected) {
+  if (ranks <= 2) return gather_bytes(whole, ranks, expected);
   const auto owned = cut_for_owners(whole, ranks);
   double bytes = (ranks - 1) * expected.of_frame(owned[0]);
   for (size_t other = 1; other < owned.size(); ++other) bytes += expected.of_frame(owned[other]);
   return bytes;
 }
+
+int trips(int ranks) { return ranks <= 2 ? 1 : 2; }  // of a two-shot
 
 double dense_bytes(size_t elems, const compressors::Codec& fp32, int ranks, ExpectedBytes& expected) {
   return two_shot_bytes({{&fp32, Layer{0, 1, static_cast<int64_t>(elems)}, 0}}, ranks, expected);
@@ -67,16 +72,16 @@ Traffic between_leaders(const SlotTable& table, const Bucket& bucket, const comp
   switch (bucket.combine) {
     case Combine::reencode:
       traffic.between_bytes = two_shot_bytes(whole_pieces(table, bucket), leaders, expected);
-      traffic.waits = 2;
+      traffic.waits = trips(leaders);
       break;
     case Combine::gather:
-      traffic.between_bytes = (leaders - 1) * expected.of_frame(whole_pieces(table, bucket));
+      traffic.between_bytes = gather_bytes(whole_pieces(table, bucket), leaders, expected);
       traffic.waits = 1;
       break;
     case Combine::sketch:
       for (const size_t elems : elems_by_round(table, bucket)) {
         traffic.between_bytes += dense_bytes(elems, fp32, leaders, expected);
-        traffic.waits += 2;
+        traffic.waits += trips(leaders);
       }
       break;
   }

@@ -22,7 +22,7 @@ struct CodecSpeed {
 
 // Codec work of each rank for a layer of `elems`:
 //   gather     encode once, decode `ranks` payloads
-//   reencode   encode the layer and its own slice of the mean; decode its slice of each payload, and the mean
+//   reencode   encode the layer and its own slice of the mean; decode its slice of each payload, and the mean; two ranks gather
 //   sketch     produce, absorb and decode once
 double codec_seconds(Combine combine, double elems, int ranks, const CodecSpeed& speed);
 

@@ -18,6 +18,10 @@ class BucketFeedback {
   bool wants_decoded() const { return policy_ != nullptr && policy_->wants_decoded(); }
   bool dense_settles() const { return policy_ != nullptr && policy_->dense_settles(); }
 
+  // What all ranks together still have to send, from `at` in the bucket on.
+  void take_back(size_t at, std::span<const float> owed) {
+    if (policy_ != nullptr) policy_->take_back(open_.begin + at, owed);
+  }
   // `finite`: scale * x + decay * residual is known to be.
   void open(std::span<float> x, float scale, bool finite) {
     open_.scale = scale;

@@ -1,5 +1,7 @@
 #include "exchange/local_steps/local_steps.h"
 
+#include <algorithm>
+
 namespace thinwire::exchange {
 
 LocalSteps::LocalSteps(const ExchangeOptions& options, Exchange& exchange, std::vector<std::span<float>> parameters)
@@ -57,8 +59,10 @@ void LocalSteps::begin_round(uint32_t fragment) {
   exchange_.begin({plan_.step, 1.0f, plan_.dense}, fragment);
   for (Slot slot = static_cast<Slot>(parameters_.size()); slot-- > 0;) {  // in the order in which buckets fill
     if (exchange_.table().slots()[slot].fragment != fragment) continue;
-    residence().subtract(exchange_.values(slot), anchors_[slot].data(), parameters_[slot].data());
-    if (delay_ > 0) residence().copy(departed_[slot].data(), parameters_[slot]);
+    for_each_block(slot, [&](size_t at, size_t elems) {
+      residence().subtract(exchange_.values(slot).subspan(at, elems), anchors_[slot].data() + at, parameters_[slot].data() + at);
+      if (delay_ > 0) residence().copy(departed_[slot].data() + at, parameters_[slot].subspan(at, elems));
+    });
     exchange_.ready(slot);
   }
   begun_[fragment] = static_cast<int64_t>(plan_.step);
@@ -68,24 +72,30 @@ void LocalSteps::end_round(uint32_t fragment) {
   if (!exchange_.is_open(fragment)) exchange_.reopen(fragment);  // it was under way when the run was stopped
   exchange_.finish(fragment);
   for (Slot slot = 0; slot < parameters_.size(); ++slot) {
-    if (exchange_.table().slots()[slot].fragment == fragment) apply_outer(slot);
+    if (exchange_.table().slots()[slot].fragment != fragment) continue;
+    for_each_block(slot, [&](size_t at, size_t elems) { apply_outer(slot, at, elems); });
   }
   begun_[fragment] = 0;
   exchanged_ = true;
 }
 
-void LocalSteps::apply_outer(Slot slot) {
-  const OuterRule rule{static_cast<float>(outer_.lr), static_cast<float>(outer_.momentum)};
-  residence().apply_outer(anchors_[slot].span(), exchange_.values(slot).data(), momenta_.empty() ? nullptr : momenta_[slot].data(), rule);
-  follow_anchor(slot);
+// visit(begin, elems): of the slot's numbers, so that on the host a second pass over a block finds it in the cache.
+template <class Visit>
+void LocalSteps::for_each_block(Slot slot, Visit&& visit) {
+  constexpr size_t kBlockElems = 8192;
+  const size_t elems = parameters_[slot].size(), block = residence().is_host() ? kBlockElems : elems;
+  for (size_t at = 0; at < elems; at += block) visit(at, std::min(block, elems - at));
 }
 
-void LocalSteps::follow_anchor(Slot slot) {
+void LocalSteps::apply_outer(Slot slot, size_t at, size_t elems) {
+  const OuterRule rule{static_cast<float>(outer_.lr), static_cast<float>(outer_.momentum)};
+  const auto anchor = anchors_[slot].span().subspan(at, elems), parameter = parameters_[slot].subspan(at, elems);
+  residence().apply_outer(anchor, exchange_.values(slot).data() + at, momenta_.empty() ? nullptr : momenta_[slot].data() + at, rule);
   const bool has_gone_on = delay_ > 0 && plan_.step > static_cast<uint64_t>(begun_[exchange_.table().slots()[slot].fragment]);
   if (has_gone_on)
-    residence().follow(parameters_[slot], anchors_[slot].data(), departed_[slot].data());
+    residence().follow(parameter, anchor.data(), departed_[slot].data() + at);
   else  // the same bits on all ranks, which the sum above would not give
-    residence().copy(parameters_[slot].data(), anchors_[slot].span());
+    residence().copy(parameter.data(), anchor);
 }
 
 bool LocalSteps::replicas_agree() const {

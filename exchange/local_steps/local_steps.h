@@ -40,8 +40,9 @@ class LocalSteps : public Schedule {
   bool is_due(uint32_t fragment) const;
   void begin_round(uint32_t fragment);
   void end_round(uint32_t fragment);
-  void apply_outer(Slot slot);
-  void follow_anchor(Slot slot);
+  template <class Visit>
+  void for_each_block(Slot slot, Visit&& visit);
+  void apply_outer(Slot slot, size_t at, size_t elems);
 
   OuterOptions outer_;
   uint64_t every_, delay_;

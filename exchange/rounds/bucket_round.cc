@@ -69,6 +69,7 @@ void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<flo
     return;
   }
   dense_.reset();  // its buffers are twice the bucket; dense rounds are rare
+  if (auto* two_shot = std::get_if<TwoShot>(&way_); two_shot != nullptr && two_shot->repay(wire.rank(), feedback_)) finite = false;
   feedback_.open(values, info.scale, finite);
   if (auto* sketches = std::get_if<SketchSum>(&way_)) sketches->run(wire, host_, values, feedback_);
   if (auto* gather = std::get_if<Gather>(&way_)) gather->run(wire, courier(), values, feedback_);

@@ -10,12 +10,12 @@ void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, Bu
   // One piece alone is checked by its codec.
   const bool known = pieces_.size() > 1 && courier.require_finite(pieces_, offer_of);
   courier.pack(
-      0, pieces_, [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_);
+      leg_, pieces_, [&](const Piece& piece) { return offer_of(piece).known(known); }, outgoing_);
   const ConstBytes sealed = courier.seal(outgoing_);
   std::span<float> decoded;
   if (feedback.wants_decoded()) {
     decoded = courier.numbers(decoded_, values.size());
-    courier.unpack(wire.rank(), 0, sealed, pieces_, 1.0f, decoded.data(), 0, Onto::zeros);
+    courier.unpack(wire.rank(), leg_, sealed, pieces_, 1.0f, decoded.data(), 0, Onto::zeros);
   }
   feedback.sent(values.size(), decoded);
 
@@ -26,7 +26,7 @@ void Gather::run(comm::Wire& wire, Courier& courier, std::span<float> values, Bu
   comm::all_gather(wire, sealed, from_);
   for (size_t r = 0; r < ranks; ++r) {
     const ConstBytes frame = r == own ? sealed : ConstBytes(from_[r]);
-    courier.unpack(static_cast<int>(r), 0, frame, pieces_, 1.0f / static_cast<float>(ranks), values.data(), 0,
+    courier.unpack(static_cast<int>(r), leg_, frame, pieces_, 1.0f / static_cast<float>(ranks), values.data(), 0,
                    r == 0 ? Onto::zeros : Onto::sums);
   }
   courier.settle();

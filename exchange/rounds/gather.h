@@ -9,12 +9,14 @@ namespace thinwire::exchange {
 
 class Gather {
  public:
-  Gather(std::vector<Piece> whole, int num_ranks) : pieces_(std::move(whole)), incoming_(static_cast<size_t>(num_ranks)) {}
+  Gather(std::vector<Piece> whole, int num_ranks, uint16_t leg = 0)
+      : pieces_(std::move(whole)), leg_(leg), incoming_(static_cast<size_t>(num_ranks)) {}
   // As TwoShot::run.
   void run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
 
  private:
   std::vector<Piece> pieces_;
+  uint16_t leg_;
   Frame outgoing_;
   std::vector<Frame> incoming_;  // by rank
   std::vector<MutableBytes> from_;

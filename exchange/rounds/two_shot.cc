@@ -12,6 +12,7 @@ TwoShot::TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_
       incoming_(owned_.size()),
       to_(owned_.size()),
       from_(owned_.size()) {
+  if (num_ranks <= 2) pair_.emplace(whole, num_ranks, first_leg);
   size_t end = 0;
   for (const auto& pieces : owned_) {
     begins_.push_back(end);
@@ -22,6 +23,10 @@ TwoShot::TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_
 }
 
 void TwoShot::run(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback) {
+  if (pair_) {
+    pair_->run(wire, courier, values, feedback);
+    return;
+  }
   const int me = wire.rank();
   const size_t ranks = owned_.size(), own = static_cast<size_t>(me);
   contribute(wire, courier, values, feedback);
@@ -83,5 +88,16 @@ void TwoShot::keep_owed(int rank) {
 }
 
 void TwoShot::forget_owed() { home_.zero(owed()); }
+
+bool TwoShot::repay(int rank, BucketFeedback& feedback) {
+  if (!pair_ || !owed_) return false;
+  std::vector<float> mean(owed().size());
+  home_.fetch(std::as_writable_bytes(std::span(mean)), owed().data());
+  owed_.reset();
+  if (std::ranges::all_of(mean, [](float x) { return x == 0; })) return false;
+  for (float& x : mean) x *= static_cast<float>(owned_.size());
+  feedback.take_back(owned_begin(rank), mean);
+  return true;
+}
 
 }  // namespace thinwire::exchange

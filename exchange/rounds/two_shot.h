@@ -1,6 +1,8 @@
 // The two-shot: everyone encodes each rank's slice and sends it to its owner, who decodes and adds in rank order, encodes the mean once
 // more and sends it to all. 2 (N - 1) / N of the payload per rank, whatever N.
 //
+// At most two ranks gather instead: as many bytes, in one trip, and nothing is encoded twice.
+//
 // The owner too uses the decoded bytes, so all ranks end with the same bits. What its second encoding leaves out is kept by the owner and
 // added to the next round's mean (with error feedback; its decay applies).
 #pragma once
@@ -10,6 +12,7 @@
 #include "exchange/feedback/bucket_feedback.h"
 #include "exchange/kept.h"
 #include "exchange/rounds/courier.h"
+#include "exchange/rounds/gather.h"
 
 namespace thinwire::exchange {
 
@@ -29,11 +32,15 @@ class TwoShot {
   bool loses() const { return loses_; }
   void keep_owed(int rank);  // from now on, if it is not kept yet
   void forget_owed();
+  // Of two ranks nobody comes to owe anything, but a checkpoint of more, or of a version whose pairs re-encoded, may have brought it: then
+  // it goes back into what this rank offers, and true is returned. To be called before feedback is opened.
+  bool repay(int rank, BucketFeedback& feedback);
 
  private:
   void contribute(comm::Wire& wire, Courier& courier, std::span<float> values, BucketFeedback& feedback);
   void combine(Courier& courier, int me, std::span<const float> sum, const BucketFeedback& feedback);
 
+  std::optional<Gather> pair_;             // at most two ranks
   std::vector<std::vector<Piece>> owned_;  // by rank
   std::vector<size_t> begins_;             // by rank, and the end
   uint16_t leg_;

@@ -2,8 +2,9 @@
 
 usage: python3 tools/links --netlab PROGRAM --program PROGRAM [--peers PYTHON] [--only TEXT]... [--pairs 9] [SECONDS]
 
-Each pair trains the same model twice on the same emulated hosts, in turn with the exchange first or last, and is a line of docs/links.jsonl.
-Pairs are made, fewest first, for SECONDS (3600); then docs/links.md is written from all lines. --only keeps what has TEXT in "link: setting".
+A turn trains the same model on the same emulated hosts without the exchange and with each setting, every run first in turn; each setting and the run
+without make a pair, a line of docs/links.jsonl. Pairs are made, fewest first, for SECONDS (3600); then docs/links.md is written from all lines. --only
+keeps what has TEXT in "link: setting".
 PyTorch's own settings are measured with --peers, a Python that has it. Running it again goes on where it stopped. It needs root, as netlab does.
 """
 import argparse
@@ -94,30 +95,45 @@ def pairs_of(lines, link, setting):
     return [line for line in lines if (line["link"], line["setting"]) == (link.label, setting.label)]
 
 
-def measure(lab, link, setting, turn):
+def groups_of(lab, only):
+    """Settings of one program and length on one link: they share the run without the exchange."""
+    groups = {}
+    for link, setting in cells(only):
+        if lab.can_run(setting):
+            groups.setdefault((link, bool(setting.hook), length_of(link, setting)), []).append(setting)
+    return groups
+
+
+def measure(lab, link, length, settings, turn):
+    """A line for each setting."""
+    off = Setting("off", 0, hook="off") if settings[0].hook else Setting("off", 0, OFF)
+    runs = [off, *settings]
+    first = turn % len(runs)
     with tempfile.TemporaryDirectory() as folder:
-        off = Setting("off", 0, hook="off") if setting.hook else Setting("off", 0, OFF)
-        first, second = (off, setting) if turn % 2 else (setting, off)
-        seconds = [lab.step_s(link, one, length_of(link, setting), folder) for one in (first, second)]
-    on_s, off_s = reversed(seconds) if turn % 2 else seconds
-    return {"link": link.label, "setting": setting.label, "on_s": round(on_s, 5), "off_s": round(off_s, 5)}
+        seconds = {run.label: lab.step_s(link, run, length, folder) for run in runs[first:] + runs[:first]}
+    return [{"link": link.label, "setting": setting.label, "on_s": round(seconds[setting.label], 5), "off_s": round(seconds[off.label], 5)} for setting in settings]
 
 
 def fill(lab, path, only, wanted, deadline):
-    lines, last_s = load(path), 0
+    lines, last_s, groups = load(path), 0, groups_of(lab, only)
     while True:
-        counts = [(len(pairs_of(lines, *cell)), cell) for cell in cells(only) if lab.can_run(cell[1])]
-        missing = [(count, cell) for count, cell in counts if count < wanted]
-        if not missing or time.monotonic() + last_s > deadline:
+        rounds = []
+        for (link, _, length), settings in groups.items():
+            counts = {setting: len(pairs_of(lines, link, setting)) for setting in settings}
+            fewest = min(counts.values())
+            if fewest < wanted:
+                rounds.append((fewest, link, length, [setting for setting in settings if counts[setting] == fewest]))
+        if not rounds or time.monotonic() + last_s > deadline:
             return
-        turn, (link, setting) = min(missing, key=lambda one: one[0])
+        turn, link, length, settings = min(rounds, key=lambda one: one[0])
         began = time.monotonic()
-        line = measure(lab, link, setting, turn)
+        measured = measure(lab, link, length, settings, turn)
         last_s = time.monotonic() - began
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        lines.append(line)
-        print(f"[links] {link.label}: {setting.label}: keeps {line['off_s'] / line['on_s']:.1%} ({last_s:.0f} s)", flush=True)
+            file.writelines(json.dumps(line) + "\n" for line in measured)
+        lines += measured
+        kept = ", ".join(f"{line['setting']}: keeps {line['off_s'] / line['on_s']:.1%}" for line in measured)
+        print(f"[links] {link.label}: {kept} ({last_s:.0f} s)", flush=True)
 
 
 def summary(pairs):

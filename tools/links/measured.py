@@ -42,21 +42,26 @@ def _updates(every, delay, fragments, compress):
 _TWO_BITS = {"compress.codec": "quantize", "compress.quantize.bits": 2, "compress.error_feedback.name": "ef14"}
 _FOUR_BITS = {"compress.codec": "quantize", "compress.quantize.bits": 4, "compress.error_feedback.name": "ef14"}
 _SIGN = {"compress.codec": "sign", "compress.error_feedback.name": "ef14", "compress.error_feedback.decay": "95%"}
-SETTINGS = [
+_FIRST = [  # until they are done, nothing else is
     Setting("uncompressed gradients", 40, {"exchange.schedule": "every_step", "compress.codec": "none"}),
     Setting("4-bit gradients", 5, {"exchange.schedule": "every_step", **_FOUR_BITS}),
+    Setting("sign of updates of 10, 5 fragments, delay 2", 0.15, _updates(10, 2, 5, _SIGN)),
+    Setting("4-bit updates of 2, 2 fragments, delay 1", 2.5, _updates(2, 1, 2, _FOUR_BITS)),
+    Setting("4-bit updates of 3, 3 fragments, delay 1", 1.7, _updates(3, 1, 3, _FOUR_BITS)),
+    Setting("sign of updates of 5, 5 fragments, delay 2", 0.3, _updates(5, 2, 5, _SIGN)),
+    Setting("4-bit updates of 5, 5 fragments, delay 1", 1, _updates(5, 1, 5, _FOUR_BITS)),
+]
+_MORE = [
     Setting("2-bit gradients", 2.5, {"exchange.schedule": "every_step", **_TWO_BITS}),
     Setting("4-bit updates of 2, waiting", 2.5, _updates(2, 0, 1, _FOUR_BITS)),
     Setting("4-bit updates of 2, delay 1", 2.5, _updates(2, 1, 1, _FOUR_BITS)),
-    Setting("4-bit updates of 2, 2 fragments, delay 1", 2.5, _updates(2, 1, 2, _FOUR_BITS)),
-    Setting("4-bit updates of 3, 3 fragments, delay 1", 1.7, _updates(3, 1, 3, _FOUR_BITS)),
-    Setting("4-bit updates of 5, 5 fragments, delay 1", 1, _updates(5, 1, 5, _FOUR_BITS)),
     Setting("sign of updates of 5, waiting", 0.3, _updates(5, 0, 1, _SIGN)),
     Setting("sign of updates of 5, delay 5", 0.3, _updates(5, 5, 1, _SIGN)),
-    Setting("sign of updates of 5, 5 fragments, delay 2", 0.3, _updates(5, 2, 5, _SIGN)),
     Setting("PyTorch DDP, plain", 40, hook="none", loss_of="PyTorch DDP, no hook"),
     Setting("PyTorch DDP, bf16 hook", 20, hook="bf16", loss_of="PyTorch bf16 hook"),
     Setting("PyTorch DDP, PowerSGD rank 4", 1, hook="powersgd", loss_of="PyTorch PowerSGD rank 4 from step 2"),
 ]
+TIERS = [_FIRST, _MORE]
+SETTINGS = _FIRST + _MORE
 
 LINKS = [Link("10Mbit"), Link("50Mbit"), Link("200Mbit"), Link("1Gbit"), Link(""), Link("50Mbit", 4), Link("200Mbit", 4)]

@@ -8,7 +8,7 @@ from tasks import (BF16, GRADIENT, LLAMA_DEMO, LLAMA_SMALL, RESNET, SIGN, UNCOMP
                    update)
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "links"))
-from measured import SETTINGS as MEASURED_OVER_LINKS
+from measured import TIERS as MEASURED_OVER_LINKS
 
 RATES = ("4e-3", "2e-3")  # the likeliest first
 TARGETS = ((0.03, 25), (0.1, 150), (0.2, 1000))
@@ -109,5 +109,5 @@ TABLES = {table.name: table for table in (
     SettingsTable("frontier", "The demo's model: val_bpb against bytes", LLAMA_DEMO, _tiers(), RATES[::-1], TARGETS, PEERS),
 )}
 TABLES["links"] = SettingsTable("links", "What docs/links.md measures the speed of: val_bpb of the demo's model", LLAMA_DEMO,
-                                [[Setting(one.label, one.options) for one in MEASURED_OVER_LINKS if not one.hook]], RATES[1:], (), PEERS)
+                                [[Setting(one.label, one.options) for one in tier if not one.hook] for tier in MEASURED_OVER_LINKS], RATES[1:], (), PEERS)
 PEER_TABLES = {table.name: table for table in (PEERS_SMALL, PEERS)}

@@ -223,12 +223,15 @@ TEST(ChoosePlan, ByTimeASlowCodecDoesNotPayOnAFastLink) {
   PlanOptions options;
   options.objective = "time";
   const CodecSpeed none{}, bf16{1e-9, 2e-9};
-  const Plan plan = choose(set, layers, table, {.ranks = 2, .speeds = {none, bf16}}, options, {});
+  const Plan plan = choose(set, layers, table, {.ranks = 4, .speeds = {none, bf16}}, options, {});
   EXPECT_EQ(plan.layers[0].choice, "bf16");
   EXPECT_EQ(plan.layers[1].choice, "none");
   EXPECT_EQ(plan.layers[1].why_dense, "no candidate is faster");
-  // 8192 bytes at 1e-6; encode one and a half times and decode twice; 16384 bytes at 1e-12.
-  EXPECT_NEAR(plan.cost, 8192e-6 + 4096 * (1.5e-9 + 4e-9) + 16384e-12, 1e-15);
+  // Two trips of three quarters of 8192 bytes at 1e-6; encode one and a quarter times and decode twice; the same of 16384 bytes at 1e-12.
+  EXPECT_NEAR(plan.cost, 12288e-6 + 4096 * (1.25e-9 + 4e-9) + 24576e-12, 1e-15);
+  // Two ranks gather: encode once.
+  const Plan pair = choose(set, layers, table, {.ranks = 2, .speeds = {none, bf16}}, options, {});
+  EXPECT_NEAR(pair.cost, 8192e-6 + 4096 * (1e-9 + 4e-9) + 16384e-12, 1e-15);
 }
 
 TEST(ChoosePlan, AccordionIsGentleWhereTheNormMoves) {

@@ -149,13 +149,14 @@ TEST(Fallback, IsOffWhenTheOptionsSaySo) {
   });
 }
 
-// Multiples of 2^-8 on two ranks: exact. Tables in which sums are encoded again, gathered, and not compressed at all.
+// Multiples of 2^-8 on four ranks: exact. Tables in which sums are encoded again, gathered, and not compressed at all.
 TEST(Rebuild, LosesNothingUnderAnyTable) {
   const CodecPtr bf16 = bf16_codec().codec, topk = topk_codec(0.1, 64).codec, none = none_codec().codec;
   const std::vector<std::pair<CodecPtr, CodecPtr>> tables = {{bf16, topk}, {topk, bf16}, {none, none}, {none, none}, {bf16, bf16},
                                                              {none, bf16}, {topk, topk}, {bf16, none}, {none, none}};
-  std::vector<std::vector<double>> in(2), out(2);
-  test::run_ranks(2, [&](comm::Transport& transport) {
+  constexpr int kRanks = 4;
+  std::vector<std::vector<double>> in(kRanks), out(kRanks);
+  test::run_ranks(kRanks, [&](comm::Transport& transport) {
     comm::Driver driver(transport, kPatience_s);
     const auto own = static_cast<size_t>(driver.rank());
     const auto table = [&](size_t t) {
@@ -172,7 +173,7 @@ TEST(Rebuild, LosesNothingUnderAnyTable) {
         const Draw draw = Draw(step).fork(own).fork(s);
         for (size_t i = 0; i < exchange.values(s).size(); ++i) {
           exchange.values(s)[i] = (static_cast<float>(draw.below(i, i % 7 == step % 7 ? 8192 : 64)) - 32) / 256;
-          in[own][at(s, i)] += exchange.values(s)[i] / 2;
+          in[own][at(s, i)] += exchange.values(s)[i] / kRanks;
         }
         exchange.ready(s);
       }
@@ -184,8 +185,8 @@ TEST(Rebuild, LosesNothingUnderAnyTable) {
     EXPECT_EQ(exchange.residual(0).size(), 500u) << "feedback goes on where nothing is lost for a while";
   });
   for (size_t i = 0; i < in[0].size(); ++i) {
-    ASSERT_EQ(in[0][i] + in[1][i], out[0][i]) << i;  // the last table compresses nothing, so all has come
-    ASSERT_EQ(out[0][i], out[1][i]);
+    ASSERT_EQ(in[0][i] + in[1][i] + in[2][i] + in[3][i], out[0][i]) << i;  // the last table compresses nothing, so all has come
+    for (size_t rank = 1; rank < kRanks; ++rank) ASSERT_EQ(out[0][i], out[rank][i]);
   }
 }
 

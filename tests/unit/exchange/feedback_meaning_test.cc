@@ -206,8 +206,8 @@ TEST(DenseStart, SendsTheFirstRoundAsItIs) {
         comm::Driver driver(transport, kPatience_s);
         Exchange exchange(driver, table, options, true, 1);
         run_round(exchange, {1, 1, false}, {driver.rank() == 0 ? first : second});
-        // Two halves of 512 floats; or the payload, 8 chunks of 1 + 32 + 24 bytes.
-        EXPECT_EQ(driver.counters().sent_bytes, dense ? 2 * (56 + 4 * 512) : 56 + 8 * 57);
+        // 1024 floats; or the payload, 8 chunks of 1 + 32 + 24 bytes.
+        EXPECT_EQ(driver.counters().sent_bytes, 56 + (dense ? 4 * 1024 : 8 * 57));
         const StateSnapshot state(exchange);
         for (size_t i = 0; i < first.size() && dense; ++i) {
           ASSERT_EQ(exchange.flat()[i], 0.5f * (first[i] + second[i]));

@@ -134,11 +134,12 @@ SlotValues SerialExchange::dense_round(const std::vector<SlotValues>& inputs, fl
 
 Values SerialExchange::mean(const CodecModel& codec, const std::vector<Values>& decoded, Values* owed) const {
   const float weight = 1.0f / static_cast<float>(decoded.size());
+  const bool sums = codec.sums && decoded.size() > 2;
   Values total(decoded[0].size(), 0.0f);
   for (const Values& of_rank : decoded) {  // in rank order: every sum of floats has one value
-    for (size_t i = 0; i < total.size(); ++i) total[i] += codec.sums ? of_rank[i] : weight * of_rank[i];
+    for (size_t i = 0; i < total.size(); ++i) total[i] += sums ? of_rank[i] : weight * of_rank[i];
   }
-  if (!codec.sums) return total;
+  if (!sums) return total;
   for (size_t i = 0; i < total.size(); ++i) {
     const float kept = owed == nullptr ? 0.0f : decay_ * (*owed)[i], fresh = weight * total[i];
     total[i] = kept + fresh;

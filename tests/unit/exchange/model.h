@@ -12,7 +12,7 @@ using SlotValues = std::vector<Values>;  // by slot
 
 // What the numbers of one slot are after a trip through a codec, and how long the trip's payload is.
 struct CodecModel {
-  bool sums = false;  // two-shot: the mean makes the trip once more
+  bool sums = false;  // two-shot: among more than two ranks the mean makes the trip once more
   std::function<Values(const Values&)> decoded;
   std::function<size_t(size_t elems)> payload_bytes;
 };

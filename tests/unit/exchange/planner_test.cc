@@ -103,7 +103,7 @@ uint64_t round_bytes(const SlotTable& table, uint64_t ranks) {
   for (const Bucket& bucket : table.buckets()) {
     uint64_t payloads = 0;
     for (const Slot slot : bucket.slots) payloads += table.slots()[slot].traits().exact_bytes.value();
-    const bool gathers = bucket.combine == compressors::Combine::gather;
+    const bool gathers = ranks == 2 || bucket.combine == compressors::Combine::gather;
     bytes += gathers ? (ranks - 1) * (kHeader + payloads) : 2 * (ranks - 1) * kHeader + 2 * payloads * (ranks - 1) / ranks;
   }
   return bytes;

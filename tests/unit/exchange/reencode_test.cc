@@ -1,5 +1,10 @@
 // Top-k whose payloads are merged and thinned out by owners: what a rank sends and receives does not grow with the number of ranks, and
 // what owners leave out is owed.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstring>
+
 #include "tests/support/run_ranks.h"
 #include "tests/unit/exchange/account.h"
 
@@ -46,7 +51,7 @@ TEST(Reencode, SendsTheChoiceFromTheMeanOfChoices) {
 }
 
 // Whole chunks go to each owner: with 12 chunks, 1, 2, 3, 4, 6 and 12 ranks own the same number each. Out: the others' chunks, then the
-// own ones to all others.
+// own ones to all others; two ranks send all chunks at once.
 TEST(Reencode, CostsNoMoreBetweenManyRanks) {
   for (const uint64_t ranks : {2, 3, 4, 6, 12}) {
     const SlotTable table = reencoded();
@@ -54,11 +59,37 @@ TEST(Reencode, CostsNoMoreBetweenManyRanks) {
       comm::Driver driver(transport, kPatience_s);
       Exchange exchange(driver, table, {}, true, 1);
       run_round(exchange, {1, 1, false}, gradients(table, 1, driver.rank()));
-      const uint64_t others = kBlock * kChunks * (ranks - 1) / ranks;
-      EXPECT_EQ(driver.counters().sent_bytes, 2 * others + 2 * (ranks - 1) * kHeader) << ranks << " ranks";
-      EXPECT_EQ(driver.counters().received_bytes, 2 * others + 2 * (ranks - 1) * kHeader) << ranks << " ranks";
+      const uint64_t others = kBlock * kChunks * (ranks - 1) / ranks, frames = ranks == 2 ? 1 : 2 * (ranks - 1);
+      EXPECT_EQ(driver.counters().sent_bytes, 2 * others + frames * kHeader) << ranks << " ranks";
+      EXPECT_EQ(driver.counters().received_bytes, 2 * others + frames * kHeader) << ranks << " ranks";
     });
   }
+}
+
+// Two ranks owe nothing of their own. What a checkpoint of more ranks, or of a version whose pairs re-encoded, has brought goes back into
+// their feedback: multiples of 2^-8, so that the books balance to the bit.
+TEST(Reencode, TwoRanksPayBackWhatACheckpointSaysTheyOwe) {
+  const SlotTable table = reencoded();
+  const auto elems = static_cast<size_t>(kChunks * kChunk);
+  Values owed(elems), mean;
+  for (size_t i = 0; i < elems; ++i) owed[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 256;
+  std::vector<Values> left(2);
+  test::run_ranks(2, [&](comm::Transport& transport) {
+    comm::Driver driver(transport, kPatience_s);
+    Exchange exchange(driver, table, {"ef14", 1}, true, 1);
+    for (const StatePiece& piece : exchange.state()) {
+      if (!piece.name.starts_with("owed/")) continue;
+      EXPECT_EQ(piece.memory.size(), sizeof(float) * elems / 2);
+      std::memcpy(piece.memory.data(), owed.data() + piece.begin, piece.memory.size());
+    }
+    run_round(exchange, {1, 1, false}, {Values(elems, 0.0f)});
+    const auto rank = static_cast<size_t>(driver.rank());
+    if (rank == 0) mean.assign(exchange.flat().begin(), exchange.flat().end());
+    left[rank] = {exchange.residual(0).begin(), exchange.residual(0).end()};
+    EXPECT_THAT(StateSnapshot(exchange).owed, ::testing::Each(0.0));
+  });
+  EXPECT_GT(std::ranges::count_if(mean, [](float x) { return x != 0; }), kChunks);
+  for (size_t i = 0; i < elems; ++i) ASSERT_EQ(2 * mean[i] + left[0][i] + left[1][i], 2 * owed[i]) << "element " << i;
 }
 
 // Slices end at chunks, so with more ranks than chunks some own nothing.

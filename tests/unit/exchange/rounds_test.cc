@@ -112,17 +112,19 @@ TEST(Reencode, OfASparseCodecGivesTheBitsOfTheSerialModel) {
   }
 }
 
-// A chunk for each of two ranks: its payload of 1 + 2 * 256 + 384 bytes to its owner, and the owner's to all.
+// A chunk for each rank: its payload of 1 + 2 * 256 + 384 bytes to its owner, and the owner's to all. Two ranks send both to each other.
 TEST(Reencode, SendsEachPayloadToItsOwnerAndBack) {
-  Trial trial;
-  trial.ranks = 2;
-  trial.add("weight", 8192, topk_codec(0.0625, 4096));
-  trial.slots[0].combine_as = compressors::Combine::reencode;
-  test::run_ranks(2, [&](comm::Transport& transport) {
-    Rank rank(transport, trial);
-    rank.round({1, 1, false}, trial.inputs(1)[static_cast<size_t>(rank.index())]);
-    EXPECT_EQ(rank.driver.counters().sent_bytes, 2u * (56 + 897));
-  });
+  for (const auto& [ranks, bytes] : {std::pair(2, 56u + 2 * 897), std::pair(4, 2u * 3 * (56 + 897))}) {
+    Trial trial;
+    trial.ranks = ranks;
+    trial.add("weight", ranks * 4096, topk_codec(0.0625, 4096));
+    trial.slots[0].combine_as = compressors::Combine::reencode;
+    test::run_ranks(ranks, [&, bytes = bytes](comm::Transport& transport) {
+      Rank rank(transport, trial);
+      rank.round({1, 1, false}, trial.inputs(1)[static_cast<size_t>(rank.index())]);
+      EXPECT_EQ(rank.driver.counters().sent_bytes, bytes);
+    });
+  }
 }
 
 TEST(Feedback, OfNameNoneDropsErrors) {

@@ -83,6 +83,7 @@ TEST(Traffic, WaitsOncePerMessageThatFollowsAnother) {
   const auto round = traffic_of(trial.table(), {4, 1});
   EXPECT_EQ(round.compressed.waits, 2 + 1);  // a two-shot, a gather
   EXPECT_EQ(round.dense.waits, 2 + 2);
+  EXPECT_EQ(traffic_of(trial.table(), {2, 1}).compressed.waits, 1 + 1);
 }
 
 TEST(Footprint, OfAGatherIsItsFramesAndTheResidual) {
@@ -101,10 +102,13 @@ TEST(Footprint, OfATwoShotIsWhatGoesOutAndComesInTwice) {
   Trial trial;
   trial.add("half", 1000, bf16_codec());
   CompressOptions compress;
-  const Footprint kept = footprint_of(trial.table(), {}, compress, {2, 1});
-  // Two frames out, room for two in, one combined; the sum of the own half in fp32. The owner owes half of the elements.
-  EXPECT_EQ(kept.buffers, 5 * (kHeader + 2 * 500) + 4 * 500);
-  EXPECT_EQ(kept.feedback, 4 * 1000 + 4 * 500);
+  const Footprint kept = footprint_of(trial.table(), {}, compress, {4, 1});
+  // Four frames out, room for four in, one combined; the sum of the own quarter in fp32. The owner owes a quarter of the elements.
+  EXPECT_EQ(kept.buffers, 9 * (kHeader + 2 * 250) + 4 * 250);
+  EXPECT_EQ(kept.feedback, 4 * 1000 + 4 * 250);
+  const Footprint pair = footprint_of(trial.table(), {}, compress, {2, 1});  // whole payloads, and nobody owes
+  EXPECT_EQ(pair.buffers, 2 * (kHeader + 2 * 1000));
+  EXPECT_EQ(pair.feedback, 4 * 1000);
 }
 
 TEST(Footprint, OfLocalStepsIsTheAnchorAndWhatOuterMomentumAndDelayAdd) {
