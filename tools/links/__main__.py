@@ -32,7 +32,7 @@ DEADLINE_S = 900  # of one run
 @dataclass(frozen=True)
 class Length:
     """Of a run, in steps: the first ones warm up, the last one ends all rounds."""
-    steps: int = 26
+    steps: int = 16
     log_every: int = 5
     skipped: int = 5
 
