@@ -32,13 +32,12 @@ DEADLINE_S = 900  # of one run
 @dataclass(frozen=True)
 class Length:
     """Of a run, in steps: the first ones warm up, the last one ends all rounds."""
-    steps: int = 16
-    log_every: int = 5
-    skipped: int = 5
+    steps: int = 13
+    skipped: int = 2
 
 
 def length_of(link, setting):
-    return Length(9, 1, 2) if link.seconds_for(setting.megabytes) > LONG_S else Length()
+    return Length(9) if link.seconds_for(setting.megabytes) > LONG_S else Length()
 
 
 def words_of(options):
@@ -72,7 +71,7 @@ class Lab:
 
     def own_step_s(self, link, options, length, folder):
         settings = {**MODEL, **options, "data.global_batch": 4 * link.hosts, "run.steps": length.steps, "run.dir": folder, "run.name": "run",
-                    "run.device": "cpu", "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": length.log_every, "log.layers_every": 0,
+                    "run.device": "cpu", "checkpoint.every": 0, "eval.every": 0, "eval.batches": link.hosts, "log.every": 1, "log.layers_every": 0,
                     "comm.timeout": "10m"}
         self.run(link, [self.program, "train", "-c", "configs/quickstart.yaml", "--overwrite", *words_of(settings)])
         records = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -91,8 +90,16 @@ def cells(only):
                 yield link, setting
 
 
-def pairs_of(lines, link, setting):
-    return [line for line in lines if (line["link"], line["setting"]) == (link.label, setting.label)]
+def this_cpu():
+    """Model and widest vectors: pairs of different ones are not of one table."""
+    facts = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    flags = facts.get("flags", "").split()
+    return f"{facts.get('model name', 'unknown')}, {next((name for name in ('avx512f', 'avx2') if name in flags), 'no AVX2')}"
+
+
+def pairs_of(lines, cpu, link, setting):
+    return [line for line in lines if (line["cpu"], line["link"], line["setting"]) == (cpu, link.label, setting.label)]
 
 
 def groups_of(lab, only):
@@ -111,15 +118,15 @@ def measure(lab, link, length, settings, turn):
     first = turn % len(runs)
     with tempfile.TemporaryDirectory() as folder:
         seconds = {run.label: lab.step_s(link, run, length, folder) for run in runs[first:] + runs[:first]}
-    return [{"link": link.label, "setting": setting.label, "on_s": round(seconds[setting.label], 5), "off_s": round(seconds[off.label], 5)} for setting in settings]
+    return [{"cpu": this_cpu(), "link": link.label, "setting": setting.label, "on_s": round(seconds[setting.label], 5), "off_s": round(seconds[off.label], 5)} for setting in settings]
 
 
 def fill(lab, path, only, wanted, deadline):
-    lines, last_s, groups = load(path), 0, groups_of(lab, only)
+    lines, last_s, groups, cpu = load(path), 0, groups_of(lab, only), this_cpu()
     while True:
         rounds = []
         for (link, _, length), settings in groups.items():
-            counts = {setting: len(pairs_of(lines, link, setting)) for setting in settings}
+            counts = {setting: len(pairs_of(lines, cpu, link, setting)) for setting in settings}
             fewest = min(counts.values())
             if fewest < wanted:
                 rounds.append((fewest, link, length, [setting for setting in settings if counts[setting] == fewest]))
@@ -152,14 +159,16 @@ def loss_of(setting):
 
 
 def write_page(lines):
-    rows = ["| link | setting | val_bpb | speed kept, median | range | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|---|"]
-    for link, setting in sorted(cells(None), key=lambda cell: LINKS.index(cell[0])):
-        pairs = pairs_of(lines, link, setting)
-        if pairs:
-            rows.append(f"| {link.label} | {setting.label} | {loss_of(setting)} | {summary(pairs)} |")
     page = DOCS / "links.md"
-    head = page.read_text(encoding="utf-8").split("\n| link |")[0].rstrip() if page.exists() else "# Slow links"
-    page.write_text(head + "\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    parts = [page.read_text(encoding="utf-8").split("\n## Pairs on ")[0].rstrip() if page.exists() else "# Slow links"]
+    for cpu in dict.fromkeys(line["cpu"] for line in lines):
+        rows = ["| link | setting | val_bpb | speed kept, median | range | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|---|"]
+        for link, setting in sorted(cells(None), key=lambda cell: LINKS.index(cell[0])):
+            pairs = pairs_of(lines, cpu, link, setting)
+            if pairs:
+                rows.append(f"| {link.label} | {setting.label} | {loss_of(setting)} | {summary(pairs)} |")
+        parts.append(f"## Pairs on {cpu}\n\n" + "\n".join(rows))
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def main():
