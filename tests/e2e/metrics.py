@@ -38,12 +38,12 @@ class Exchanged(thinwire.Case):
     def num_buckets(self):
         return int(re.search(r"; buckets: (\d+);", self.said).group(1))
 
-    def test_uncompressed_bytes_are_those_of_a_two_shot_sum(self):
-        """Over N = 2: half of the values to the owner, half of the sums back, two frames a bucket."""
+    def test_uncompressed_bytes_are_those_of_a_ring_all_reduce(self):
+        """Over N = 2, where that is 2 (N - 1) / N of the values: all of them, a frame a bucket."""
         for bucket in ("4MB", "20kB"):
             with self.subTest(bucket):
                 records = self.records_of(*thinwire.UNCOMPRESSED, f"exchange.bucket={bucket}", options=["--overwrite"], ranks=2)
-                self.assert_bytes_a_step(records, 4 * PARAMETERS + 2 * FRAME_HEADER_BYTES * self.num_buckets())
+                self.assert_bytes_a_step(records, 4 * PARAMETERS + FRAME_HEADER_BYTES * self.num_buckets())
                 self.assertEqual([record["wire_bytes_rx"] for record in records], [record["wire_bytes_tx"] for record in records])
 
     def test_uncompressed_bytes_grow_with_the_ranks_as_the_formula_says(self):
@@ -58,7 +58,7 @@ class Exchanged(thinwire.Case):
 
     def test_bf16_halves_the_bytes(self):
         records = self.records_of("exchange.schedule=every_step", "compress.codec=bf16", "compress.min_elems=0", "parallel.dp=2")
-        self.assert_bytes_a_step(records, 2 * PARAMETERS + 2 * FRAME_HEADER_BYTES)
+        self.assert_bytes_a_step(records, 2 * PARAMETERS + FRAME_HEADER_BYTES)
 
     def test_dense_bytes_are_those_of_a_ring_all_reduce_every_step(self):
         """8 n (N - 1) / N, whatever is sent instead."""
