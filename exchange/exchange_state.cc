@@ -100,11 +100,9 @@ std::vector<StatePiece> Exchange::state(std::vector<StatePiece> pieces) {
 void Exchange::rebuild(SlotTable table) {
   check(!any_open() && !samples_, "a plan changes between rounds");
   check(table.slots().size() == table_->slots().size(), "a plan is of the same slots");
-  // The mean lacks what an owner owes: as much as if its own numbers had been short of N times that.
   if (feedback_) {
     for (const auto& round : rounds_) {
-      auto [begin, owed] = round->owed();
-      for (float& x : owed) x *= static_cast<float>(nodes_->num_leaders());
+      const auto [begin, owed] = round->owed();
       feedback_->take_back(begin, owed);
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compressors/plan/cost.h"
 #include "compressors/sketch.h"
 #include "exchange/feedback/feedback.h"
 #include "exchange/feedback/int8_residual.h"
@@ -29,7 +30,7 @@ double gather_buffers(const std::vector<Piece>& whole, int ranks) { return ranks
 
 // Frames to and from each rank, the combined one, and the sum of the own slice; two ranks gather.
 double two_shot_buffers(const std::vector<Piece>& whole, int ranks) {
-  if (ranks <= 2) return gather_buffers(whole, ranks);
+  if (!compressors::reencodes(ranks)) return gather_buffers(whole, ranks);
   const auto owned = cut_for_owners(whole, ranks);
   const double own = frame_bytes_of(owned[0]);
   double bytes = own + kFloat * elems_of(owned[0]);
@@ -93,7 +94,7 @@ bool loses(const std::vector<Piece>& pieces) {
 // What rank 0 still owes of the slices that it encodes again; under feedback.
 double owed_elems(const SlotTable& table, const Peers& peers) {
   double elems = 0;
-  if (peers.leaders <= 2) return elems;
+  if (!compressors::reencodes(peers.leaders)) return elems;
   for (const Bucket& bucket : table.buckets()) {
     if (bucket.combine != Combine::reencode) continue;
     const auto whole = whole_pieces(table, bucket);

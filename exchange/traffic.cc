@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "compressors/expected_bytes.h"
 #include "compressors/frame.h"
+#include "compressors/plan/cost.h"
 #include "compressors/sketch.h"
 #include "exchange/rounds/piece.h"
 
@@ -42,14 +43,14 @@ double gather_bytes(const std::vector<Piece>& whole, int ranks, ExpectedBytes& e
 
 // Rank 0 sends every other owner its slice, and to all what it has made of its own; two ranks gather.
 double two_shot_bytes(const std::vector<Piece>& whole, int ranks, ExpectedBytes& expected) {
-  if (ranks <= 2) return gather_bytes(whole, ranks, expected);
+  if (!compressors::reencodes(ranks)) return gather_bytes(whole, ranks, expected);
   const auto owned = cut_for_owners(whole, ranks);
   double bytes = (ranks - 1) * expected.of_frame(owned[0]);
   for (size_t other = 1; other < owned.size(); ++other) bytes += expected.of_frame(owned[other]);
   return bytes;
 }
 
-int trips(int ranks) { return ranks <= 2 ? 1 : 2; }  // of a two-shot
+int trips(int ranks) { return compressors::reencodes(ranks) ? 2 : 1; }  // of a two-shot
 
 double dense_bytes(size_t elems, const compressors::Codec& fp32, int ranks, ExpectedBytes& expected) {
   return two_shot_bytes({{&fp32, Layer{0, 1, static_cast<int64_t>(elems)}, 0}}, ranks, expected);

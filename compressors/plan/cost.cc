@@ -16,7 +16,7 @@ double codec_seconds(Combine combine, double elems, int ranks, const CodecSpeed&
   switch (combine) {
     case Combine::gather: return elems * (speed.encode_s_per_elem + ranks * speed.decode_s_per_elem);
     case Combine::reencode:
-      if (ranks <= 2) return codec_seconds(Combine::gather, elems, ranks, speed);
+      if (!reencodes(ranks)) return codec_seconds(Combine::gather, elems, ranks, speed);
       return elems * (speed.encode_s_per_elem * (1 + 1.0 / ranks) + 2 * speed.decode_s_per_elem);
     case Combine::sketch: return elems * (speed.encode_s_per_elem + speed.decode_s_per_elem);
   }

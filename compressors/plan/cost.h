@@ -6,6 +6,9 @@
 
 namespace thinwire::compressors {
 
+// Whether so many ranks re-encode what may be: two gather it, which sends as many bytes in one trip (docs/decisions/020).
+constexpr bool reencodes(int ranks) { return ranks > 2; }
+
 // Bytes that each of `ranks` sends for a layer whose payload, or all rounds of whose sketch, has payload_bytes:
 //   gather     (ranks - 1) * bytes              the payload to each other rank
 //   reencode   2 * bytes * (ranks - 1) / ranks  slices to their owners, and the encoded mean back

@@ -80,9 +80,7 @@ void BucketRound::combine(comm::Wire& wire, const RoundInfo& info, std::span<flo
 BucketRound::Owed BucketRound::owed() {
   auto* two_shot = std::get_if<TwoShot>(&way_);
   if (two_shot == nullptr || two_shot->owed().empty()) return {};
-  std::vector<float> mean(two_shot->owed().size());
-  home_.fetch(std::as_writable_bytes(std::span(mean)), two_shot->owed().data());
-  return {bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), std::move(mean)};
+  return {bucket_.begin + two_shot->owned_begin(nodes_.leader_index()), two_shot->owed_to_all()};
 }
 
 std::span<float> BucketRound::memory(Slot slot) {

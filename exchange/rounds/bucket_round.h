@@ -30,7 +30,7 @@ class BucketRound {
   // What this rank, as an owner, still owes to all; empty where nothing is owed. `begin`: in the flat array.
   struct Owed {
     size_t begin = 0;
-    std::vector<float> mean;
+    std::vector<float> numbers;  // as TwoShot::owed_to_all()
   };
   Owed owed();
   // Owner's errors and sketches' memories. The same list before and after the first run.

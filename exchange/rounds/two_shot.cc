@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compressors/plan/cost.h"
+
 namespace thinwire::exchange {
 
 TwoShot::TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_leg, Residence& home)
@@ -12,7 +14,7 @@ TwoShot::TwoShot(const std::vector<Piece>& whole, int num_ranks, uint16_t first_
       incoming_(owned_.size()),
       to_(owned_.size()),
       from_(owned_.size()) {
-  if (num_ranks <= 2) pair_.emplace(whole, num_ranks, first_leg);
+  if (!compressors::reencodes(num_ranks)) pair_.emplace(whole, num_ranks, first_leg);
   size_t end = 0;
   for (const auto& pieces : owned_) {
     begins_.push_back(end);
@@ -87,16 +89,21 @@ void TwoShot::keep_owed(int rank) {
   if (!owed_) owed_.emplace(home_, owned_elems(rank));
 }
 
+std::vector<float> TwoShot::owed_to_all() {
+  std::vector<float> all(owed().size());
+  home_.fetch(std::as_writable_bytes(std::span(all)), owed().data());
+  for (float& x : all) x *= static_cast<float>(owned_.size());
+  return all;
+}
+
 void TwoShot::forget_owed() { home_.zero(owed()); }
 
 bool TwoShot::repay(int rank, BucketFeedback& feedback) {
   if (!pair_ || !owed_) return false;
-  std::vector<float> mean(owed().size());
-  home_.fetch(std::as_writable_bytes(std::span(mean)), owed().data());
+  const std::vector<float> owed = owed_to_all();
   owed_.reset();
-  if (std::ranges::all_of(mean, [](float x) { return x == 0; })) return false;
-  for (float& x : mean) x *= static_cast<float>(owned_.size());
-  feedback.take_back(owned_begin(rank), mean);
+  if (std::ranges::all_of(owed, [](float x) { return x == 0; })) return false;
+  feedback.take_back(owned_begin(rank), owed);
   return true;
 }
 

@@ -27,6 +27,8 @@ class TwoShot {
 
   // The owner's second error: of elements [owned_begin(), ...) of values. Empty until a run with feedback over lossy codecs.
   std::span<float> owed() { return owed_ ? owed_->now() : std::span<float>(); }
+  // The mean lacks it: as much as if the owner's own numbers had been short of N times that.
+  std::vector<float> owed_to_all();
   size_t owned_begin(int rank) const { return begins_[static_cast<size_t>(rank)]; }
   size_t owned_elems(int rank) const { return begins_[static_cast<size_t>(rank) + 1] - owned_begin(rank); }
   bool loses() const { return loses_; }

@@ -112,13 +112,12 @@ def groups_of(lab, only):
 
 
 def measure(lab, link, length, settings, turn):
-    """A line for each setting."""
+    """Seconds of a step of each setting, and of "off"."""
     off = Setting("off", 0, hook="off") if settings[0].hook else Setting("off", 0, OFF)
     runs = [off, *settings]
     first = turn % len(runs)
     with tempfile.TemporaryDirectory() as folder:
-        seconds = {run.label: lab.step_s(link, run, length, folder) for run in runs[first:] + runs[:first]}
-    return [{"cpu": this_cpu(), "link": link.label, "setting": setting.label, "on_s": round(seconds[setting.label], 5), "off_s": round(seconds[off.label], 5)} for setting in settings]
+        return {run.label: round(lab.step_s(link, run, length, folder), 5) for run in runs[first:] + runs[:first]}
 
 
 def fill(lab, path, only, wanted, deadline):
@@ -134,8 +133,9 @@ def fill(lab, path, only, wanted, deadline):
             return
         turn, link, length, settings = min(rounds, key=lambda one: one[0])
         began = time.monotonic()
-        measured = measure(lab, link, length, settings, turn)
+        step_s = measure(lab, link, length, settings, turn)
         last_s = time.monotonic() - began
+        measured = [{"cpu": cpu, "link": link.label, "setting": s.label, "on_s": step_s[s.label], "off_s": step_s["off"]} for s in settings]
         with path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in measured)
         lines += measured
