@@ -143,31 +143,58 @@ def fill(lab, path, only, wanted, deadline):
         print(f"[links] {link.label}: {kept} ({last_s:.0f} s)", flush=True)
 
 
-def summary(pairs):
-    """Median share of the speed that is kept, the range of the pairs without the extreme tenths, tokens a second of a rank."""
+def tokens_of(pairs):
+    """A second and rank."""
+    return statistics.median(TOKENS_A_STEP / pair["on_s"] for pair in pairs)
+
+
+def summary(link, setting, pairs):
+    """Medians but for the range, which is of the pairs without the extreme tenths: the share of the speed that is kept; a step over the longer of one without
+    the exchange and what its bytes take on the wire; tokens a second of a rank."""
     kept = sorted(pair["off_s"] / pair["on_s"] for pair in pairs)
     cut = len(kept) // 10
-    tokens = statistics.median(TOKENS_A_STEP / pair["on_s"] for pair in pairs)
-    return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {tokens:,.0f} | {len(pairs)}"
+    wire_s = link.seconds_for(setting.megabytes)
+    of_bound = statistics.median(pair["on_s"] / max(pair["off_s"], wire_s) for pair in pairs)
+    return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {of_bound:.2f} | {tokens_of(pairs):,.0f} | {len(pairs)}"
 
 
 def loss_of(setting):
-    """val_bpb of the first seed at the best learning rate that was tried."""
+    """val_bpb of the first seed at the best learning rate that was tried, None if there is none yet."""
     path, label = (LOSSES / "peers.jsonl", setting.loss_of) if setting.hook else (LOSSES / "links.jsonl", setting.label)
     found = [line["value"] for line in load(path) if line["label"].startswith(f"{label}, lr ") and line["seed"] == 1 and line["status"] == "done"]
-    return f"{min(found):.3f}" if found else "not yet"
+    return min(found, default=None)
+
+
+def words_of_loss(loss):
+    return "not yet" if loss is None else f"{loss:.3f}"
+
+
+def against_peers(measured):
+    """For each peer on each link the fastest of our settings whose loss is no worse. `measured`: (link, setting) -> pairs."""
+    rows = ["| link | PyTorch | val_bpb | Thinwire | val_bpb | tokens/s, times PyTorch's |", "|---|---|---|---|---|---|"]
+    for (link, peer), pairs in measured.items():
+        limit = loss_of(peer) if peer.hook else None
+        if limit is None:
+            continue
+        own = {s: (loss_of(s), tokens_of(p)) for (at, s), p in measured.items() if at == link and not s.hook and loss_of(s) is not None}
+        fit = {s: tokens for s, (loss, tokens) in own.items() if loss <= limit}
+        if fit:
+            best = max(fit, key=fit.get)
+            rows.append(f"| {link.label} | {peer.label} | {limit:.3f} | {best.label} | {loss_of(best):.3f} | {fit[best] / tokens_of(pairs):.2f} |")
+    return "\n".join(rows)
 
 
 def write_page(lines):
     page = DOCS / "links.md"
     parts = [page.read_text(encoding="utf-8").split("\n## Pairs on ")[0].rstrip() if page.exists() else "# Slow links"]
     for cpu in dict.fromkeys(line["cpu"] for line in lines):
-        rows = ["| link | setting | val_bpb | speed kept, median | range | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|---|"]
-        for link, setting in sorted(cells(None), key=lambda cell: LINKS.index(cell[0])):
-            pairs = pairs_of(lines, cpu, link, setting)
-            if pairs:
-                rows.append(f"| {link.label} | {setting.label} | {loss_of(setting)} | {summary(pairs)} |")
+        cells_of_cpu = {cell: pairs for cell in cells(None) if (pairs := pairs_of(lines, cpu, *cell))}
+        measured = dict(sorted(cells_of_cpu.items(), key=lambda item: LINKS.index(item[0][0])))
+        rows = ["| link | setting | val_bpb | speed kept, median | range | of its bound | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|---|---|"]
+        for (link, setting), pairs in measured.items():
+            rows.append(f"| {link.label} | {setting.label} | {words_of_loss(loss_of(setting))} | {summary(link, setting, pairs)} |")
         parts.append(f"## Pairs on {cpu}\n\n" + "\n".join(rows))
+        parts.append(against_peers(measured))
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -12,9 +12,9 @@ class Link:
         return f"{self.hosts} hosts, {self.rate or 'unshaped'}"
 
     def seconds_for(self, megabytes):
-        """What they take on the wire at least."""
+        """What these of a rank of two take on the wire at least; of N ranks each sends 2 (N - 1) / N as many."""
         units = {"Mbit": 1, "Gbit": 1000}
-        return 8 * megabytes / (int(self.rate[:-4]) * units[self.rate[-4:]]) if self.rate else 0
+        return 16 * (self.hosts - 1) / self.hosts * megabytes / (int(self.rate[:-4]) * units[self.rate[-4:]]) if self.rate else 0
 
 
 @dataclass(frozen=True)
