@@ -31,13 +31,14 @@ test_all() {
   sed -nE "/$summary_line/,/^Total Test time/p" "$log"
 }
 
-# run_ctest FOLDER LOG ARGUMENT...: failures on the screen, everything in LOG; holds ctest's summary back unless a test failed.
+# run_ctest FOLDER LOG ARGUMENT...: failures on the screen, everything in LOG; holds ctest's summary back unless a test failed. Tests share the
+# cores, so a thread of OpenMP that waits for another must not spin.
 run_ctest() {
   local folder=$1 log=$2 began=$SECONDS
   shift 2
   mkdir -p "$(dirname "$log")"
   say test "${folder%/chosen} ..."
-  if ctest --test-dir "$folder" -j "$(nproc)" --output-on-failure --no-tests=error "$@" </dev/null 2>&1 | hold_summary "$log"; then
+  if OMP_WAIT_POLICY=passive ctest --test-dir "$folder" -j "$(nproc)" --output-on-failure --no-tests=error "$@" </dev/null 2>&1 | hold_summary "$log"; then
     say test "${folder%/chosen}: $(passed_in "$log") passed ($((SECONDS - began)) s)"
   else
     say test "${folder%/chosen}: FAILED ($((SECONDS - began)) s); all of it is in $log" >&2
