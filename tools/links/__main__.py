@@ -172,15 +172,14 @@ def words_of_loss(loss):
 def against_peers(measured):
     """For each peer on each link the fastest of our settings whose loss is no worse. `measured`: (link, setting) -> pairs."""
     rows = ["| link | PyTorch | val_bpb | Thinwire | val_bpb | tokens/s, times PyTorch's |", "|---|---|---|---|---|---|"]
+    losses = {setting: loss for _, setting in measured if (loss := loss_of(setting)) is not None}
     for (link, peer), pairs in measured.items():
-        limit = loss_of(peer) if peer.hook else None
-        if limit is None:
+        if not peer.hook or peer not in losses:
             continue
-        own = {s: (loss_of(s), tokens_of(p)) for (at, s), p in measured.items() if at == link and not s.hook and loss_of(s) is not None}
-        fit = {s: tokens for s, (loss, tokens) in own.items() if loss <= limit}
+        fit = {s: tokens_of(p) for (at, s), p in measured.items() if at == link and not s.hook and s in losses and losses[s] <= losses[peer]}
         if fit:
             best = max(fit, key=fit.get)
-            rows.append(f"| {link.label} | {peer.label} | {limit:.3f} | {best.label} | {loss_of(best):.3f} | {fit[best] / tokens_of(pairs):.2f} |")
+            rows.append(f"| {link.label} | {peer.label} | {losses[peer]:.3f} | {best.label} | {losses[best]:.3f} | {fit[best] / tokens_of(pairs):.2f} |")
     return "\n".join(rows)
 
 
