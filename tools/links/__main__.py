@@ -103,17 +103,17 @@ def pairs_of(lines, cpu, link, setting):
 
 
 def groups_of(lab, only):
-    """Settings of one program and length on one link: they share the run without the exchange."""
+    """Settings of one program, precision and length on one link: they share the run without the exchange."""
     groups = {}
     for link, setting in cells(only):
         if lab.can_run(setting):
-            groups.setdefault((link, bool(setting.hook), length_of(link, setting)), []).append(setting)
+            groups.setdefault((link, bool(setting.hook), setting.precision, length_of(link, setting)), []).append(setting)
     return groups
 
 
 def measure(lab, link, length, settings, turn):
     """Seconds of a step of each setting, and of "off"."""
-    off = Setting("off", 0, hook="off") if settings[0].hook else Setting("off", 0, OFF)
+    off = Setting("off", 0, hook="off") if settings[0].hook else Setting("off", 0, {**OFF, "run.precision": settings[0].precision})
     runs = [off, *settings]
     first = turn % len(runs)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +124,7 @@ def fill(lab, path, only, wanted, deadline):
     lines, last_s, groups, cpu = load(path), 0, groups_of(lab, only), this_cpu()
     while True:
         rounds = []
-        for (link, _, length), settings in groups.items():
+        for (link, _, _, length), settings in groups.items():
             counts = {setting: len(pairs_of(lines, cpu, link, setting)) for setting in settings}
             fewest = min(counts.values())
             if fewest < wanted:
@@ -150,12 +150,12 @@ def tokens_of(pairs):
 
 def summary(link, setting, pairs):
     """Medians but for the range, which is of the pairs without the extreme tenths: the share of the speed that is kept; a step over the longer of one without
-    the exchange and what its bytes take on the wire; tokens a second of a rank."""
+    the exchange and what its bytes take on the wire, and what the last bucket takes there, which nothing hides; tokens a second of a rank."""
     kept = sorted(pair["off_s"] / pair["on_s"] for pair in pairs)
     cut = len(kept) // 10
-    wire_s = link.seconds_for(setting.megabytes)
-    of_bound = statistics.median(pair["on_s"] / max(pair["off_s"], wire_s) for pair in pairs)
-    return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {of_bound:.2f} | {tokens_of(pairs):,.0f} | {len(pairs)}"
+    wire_s, last_s = link.seconds_for(setting.megabytes), link.seconds_for(setting.last_megabytes)
+    of_bound = "" if setting.hook else f"{statistics.median(pair['on_s'] / (max(pair['off_s'], wire_s) + last_s) for pair in pairs):.2f}"
+    return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {of_bound} | {tokens_of(pairs):,.0f} | {len(pairs)}"
 
 
 def loss_of(setting):
