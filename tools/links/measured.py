@@ -70,7 +70,7 @@ _FIRST = [  # until they are done, nothing else is
     Setting("sign of updates of 5, 5 fragments, delay 2", 1, _updates(5, 2, 5, _SIGN)),
     Setting("4-bit updates of 5, 5 fragments, delay 1", 4, _updates(5, 1, 5, _FOUR_BITS)),
 ]
-_FAST = [_in_bf16(_FIRST[0]), _in_bf16(_FIRST[2]), _in_bf16(_FIRST[3])]
+_FAST = [_in_bf16(setting) for setting in _FIRST[:4]]
 _MORE = [
     Setting("2-bit gradients", 2, {"exchange.schedule": "every_step", **_TWO_BITS}),
     Setting("4-bit updates of 2, waiting", 4, _updates(2, 0, 1, _FOUR_BITS)),
