@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measured import LINKS, MODEL, OFF, SETTINGS, Setting
+from measured import LINKS, MODEL, SETTINGS, off_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -103,18 +103,16 @@ def pairs_of(lines, cpu, link, setting):
 
 
 def groups_of(lab, only):
-    """Settings of one program, precision and length on one link: they share the run without the exchange."""
+    """Settings that share the run without the exchange: link, that run, its length -> settings."""
     groups = {}
     for link, setting in cells(only):
         if lab.can_run(setting):
-            groups.setdefault((link, bool(setting.hook), setting.precision, length_of(link, setting)), []).append(setting)
+            groups.setdefault((link, off_of(setting), length_of(link, setting)), []).append(setting)
     return groups
 
 
-def measure(lab, link, length, settings, turn):
-    """Seconds of a step of each setting, and of "off"."""
-    off = Setting("off", 0, hook="off") if settings[0].hook else Setting("off", 0, {**OFF, "run.precision": settings[0].precision})
-    runs = [off, *settings]
+def measure(lab, link, length, runs, turn):
+    """Seconds of a step of each run."""
     first = turn % len(runs)
     with tempfile.TemporaryDirectory() as folder:
         return {run.label: round(lab.step_s(link, run, length, folder), 5) for run in runs[first:] + runs[:first]}
@@ -124,18 +122,18 @@ def fill(lab, path, only, wanted, deadline):
     lines, last_s, groups, cpu = load(path), 0, groups_of(lab, only), this_cpu()
     while True:
         rounds = []
-        for (link, _, _, length), settings in groups.items():
+        for (link, off, length), settings in groups.items():
             counts = {setting: len(pairs_of(lines, cpu, link, setting)) for setting in settings}
             fewest = min(counts.values())
             if fewest < wanted:
-                rounds.append((fewest, link, length, [setting for setting in settings if counts[setting] == fewest]))
+                rounds.append((fewest, link, length, off, [setting for setting in settings if counts[setting] == fewest]))
         if not rounds or time.monotonic() + last_s > deadline:
             return
-        turn, link, length, settings = min(rounds, key=lambda one: one[0])
+        turn, link, length, off, settings = min(rounds, key=lambda one: one[0])
         began = time.monotonic()
-        step_s = measure(lab, link, length, settings, turn)
+        step_s = measure(lab, link, length, [off, *settings], turn)
         last_s = time.monotonic() - began
-        measured = [{"cpu": cpu, "link": link.label, "setting": s.label, "on_s": step_s[s.label], "off_s": step_s["off"]} for s in settings]
+        measured = [{"cpu": cpu, "link": link.label, "setting": s.label, "on_s": step_s[s.label], "off_s": step_s[off.label]} for s in settings]
         with path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in measured)
         lines += measured
@@ -150,7 +148,7 @@ def tokens_of(pairs):
 
 def summary(link, setting, pairs):
     """Medians but for the range, which is of the pairs without the extreme tenths: the share of the speed that is kept; a step over the longer of one without
-    the exchange and what its bytes take on the wire, and what the last bucket takes there, which nothing hides; tokens a second of a rank."""
+    the exchange and what its bytes take on the wire, and what the last bucket takes there, but of PyTorch's; tokens a second of a rank."""
     kept = sorted(pair["off_s"] / pair["on_s"] for pair in pairs)
     cut = len(kept) // 10
     wire_s, last_s = link.seconds_for(setting.megabytes), link.seconds_for(setting.last_megabytes)

@@ -32,12 +32,8 @@ class Setting:
 
     @property
     def last_megabytes(self):
-        """Of the bucket that is encoded last: 4 MB in fp32, the default of exchange.bucket."""
+        """Of the bucket that is encoded last: 4 MB in fp32, the default of exchange.bucket. Only a delay hides it."""
         return 4 * self.bits / 32
-
-    @property
-    def precision(self):
-        return self.options.get("run.precision", "fp32")
 
 
 MILLIONS = 10  # of parameters; 1,024 tokens a rank and step
@@ -46,6 +42,13 @@ MODEL = {"model.d_model": 320, "model.layers": 8, "model.heads": 5, "model.conte
 # Thinwire's exchange switched off: the same program, model and batches; its one round comes with the last step, which is not measured.
 # Nothing is fed back, so that no residual is measured for the log.
 OFF = {"exchange.schedule": "local_steps", "exchange.every": 1_000_000, "compress.codec": "sign", "compress.error_feedback.name": "none"}
+PRECISION = "run.precision"
+
+
+def off_of(setting):
+    """The other half of the setting's pairs: the same program and precision without the exchange."""
+    kept = {key: value for key, value in setting.options.items() if key == PRECISION}
+    return Setting("off", 0, hook="off") if setting.hook else Setting("off", 0, {**OFF, **kept})
 
 
 def _updates(every, delay, fragments, compress):
@@ -55,7 +58,7 @@ def _updates(every, delay, fragments, compress):
 
 def _in_bf16(setting):
     """With products in bf16: the fastest mode on a CPU that multiplies them."""
-    return Setting(f"{setting.label}, bf16", setting.bits, {**setting.options, "run.precision": "bf16"})
+    return Setting(f"{setting.label}, bf16", setting.bits, {**setting.options, PRECISION: "bf16"})
 
 
 _TWO_BITS = {"compress.codec": "quantize", "compress.quantize.bits": 2, "compress.error_feedback.name": "ef14"}
