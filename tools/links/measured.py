@@ -51,9 +51,9 @@ def off_of(setting):
     return Setting("off", 0, hook="off") if setting.hook else Setting("off", 0, {**OFF, **kept})
 
 
-def _updates(every, delay, fragments, compress):
+def _updates(every, delay, fragments, compress, outer_lr=None):
     options = {"exchange.schedule": "local_steps", "exchange.every": every, "exchange.delay": delay, "exchange.fragments": fragments}
-    return {**options, **compress}
+    return {**options, **compress} if outer_lr is None else {**options, "exchange.outer.lr": outer_lr, **compress}
 
 
 def _in_bf16(setting):
@@ -68,12 +68,14 @@ _FIRST = [  # until they are done, nothing else is
     Setting("uncompressed gradients", 32, {"exchange.schedule": "every_step", "compress.codec": "none"}),
     Setting("4-bit gradients", 4, {"exchange.schedule": "every_step", **_FOUR_BITS}),
     Setting("sign of updates of 10, 5 fragments, delay 2", 1, _updates(10, 2, 5, _SIGN)),
+    Setting("4-bit updates of 2, 2 fragments, delay 1, outer 0.8", 4, _updates(2, 1, 2, _FOUR_BITS, "0.8")),
+    Setting("4-bit updates of 3, 3 fragments, delay 1, outer 0.8", 4, _updates(3, 1, 3, _FOUR_BITS, "0.8")),
     Setting("4-bit updates of 2, 2 fragments, delay 1", 4, _updates(2, 1, 2, _FOUR_BITS)),
     Setting("4-bit updates of 3, 3 fragments, delay 1", 4, _updates(3, 1, 3, _FOUR_BITS)),
     Setting("sign of updates of 5, 5 fragments, delay 2", 1, _updates(5, 2, 5, _SIGN)),
     Setting("4-bit updates of 5, 5 fragments, delay 1", 4, _updates(5, 1, 5, _FOUR_BITS)),
 ]
-_FAST = [_in_bf16(setting) for setting in _FIRST[:4]]
+_FAST = [_in_bf16(setting) for setting in _FIRST[:6]]
 _MORE = [
     Setting("2-bit gradients", 2, {"exchange.schedule": "every_step", **_TWO_BITS}),
     Setting("4-bit updates of 2, waiting", 4, _updates(2, 0, 1, _FOUR_BITS)),
