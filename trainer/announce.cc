@@ -17,10 +17,12 @@ void announce(const Parts& parts, const comm::Transport& transport) {
     elems_by_codec[slot.why_dense.empty() ? std::string(slot.codec->name()) : "none"] += static_cast<int64_t>(slot.elems());
   std::vector<std::string> codecs;
   for (const auto& [codec, elems] : elems_by_codec) codecs.push_back(codec + " " + with_thousands(elems));
-  const std::string schedule =
-      o.exchange.schedule == "local_steps"
-          ? fmt::format("local_steps, every {} steps, outer {} lr {}", o.exchange.every, o.exchange.outer.name, o.exchange.outer.lr)
-          : "every_step";
+  std::string schedule = o.exchange.schedule;
+  if (schedule == "local_steps") {
+    schedule += fmt::format(", every {} steps, outer {} lr {}", o.exchange.every, o.exchange.outer.name, o.exchange.outer.lr);
+    if (o.exchange.fragments > 1) schedule += fmt::format(", in {} fragments", o.exchange.fragments);
+    if (o.exchange.delay > 0) schedule += fmt::format(", applied {} step{} later", o.exchange.delay, o.exchange.delay == 1 ? "" : "s");
+  }
   log::info("run        {}", parts.location.directory.string());
   log::info("ranks      {} over {}; threads each: {}", world, transport.name(), o.run.threads);
   log::info("model      {} with {} parameters, {}", o.model.type, with_thousands(parts.model->num_parameters()), task.input);

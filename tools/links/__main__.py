@@ -4,7 +4,7 @@ usage: python3 tools/links --netlab PROGRAM --program PROGRAM [--peers PYTHON] [
 
 A turn trains the same model on the same emulated hosts without the exchange and with each setting, every run first in turn; each setting and the run
 without make a pair, a line of docs/links.jsonl. Pairs are made, fewest first, for SECONDS (3600); then docs/links.md is written from all lines. --only
-keeps what has TEXT in "link: setting".
+keeps what has TEXT in "link: setting", as in docs/links.md ("2 hosts, 200Mbit: sign of updates of 10"; a setting in fp32 brings that in bf16 along).
 PyTorch's own settings are measured with --peers, a Python that has it. Running it again goes on where it stopped. It needs root, as netlab does.
 """
 import argparse
@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measured import LINKS, MODEL, SETTINGS, off_of
+from measured import LINKS, MODEL, PRECISION, SETTINGS, off_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -127,7 +127,11 @@ def fill(lab, path, only, wanted, deadline):
             fewest = min(counts.values())
             if fewest < wanted:
                 rounds.append((fewest, link, length, off, [setting for setting in settings if counts[setting] == fewest]))
-        if not rounds or time.monotonic() + last_s > deadline:
+        if not rounds:
+            print(f"[links] {sum(map(len, groups.values()))} of what was asked for have {wanted} pairs or more on {cpu}; --pairs asks for more", flush=True)
+            return
+        if time.monotonic() + last_s > deadline:
+            print("[links] the time is over; the same command goes on", flush=True)
             return
         turn, link, length, off, settings = min(rounds, key=lambda one: one[0])
         began = time.monotonic()
@@ -147,20 +151,22 @@ def tokens_of(pairs):
 
 
 def summary(link, setting, pairs):
-    """Medians but for the range, which is of the pairs without the extreme tenths: the share of the speed that is kept; a step over the longer of one without
+    """Medians but for the range, which is of the pairs, from ten on without the extreme tenths, and of one none: the share of the speed that is kept; a step over the longer of one without
     the exchange and what its bytes take on the wire, and what the last bucket takes there, but of PyTorch's; tokens a second of a rank."""
     kept = sorted(pair["off_s"] / pair["on_s"] for pair in pairs)
     cut = len(kept) // 10
     wire_s, last_s = link.seconds_for(setting.megabytes), link.seconds_for(setting.last_megabytes)
     of_bound = "" if setting.hook else f"{statistics.median(pair['on_s'] / (max(pair['off_s'], wire_s) + last_s) for pair in pairs):.2f}"
-    return f"{statistics.median(kept):.1%} | {kept[cut]:.1%} to {kept[-1 - cut]:.1%} | {of_bound} | {tokens_of(pairs):,.0f} | {len(pairs)}"
+    spread = f"{kept[cut]:.1%} to {kept[-1 - cut]:.1%}" if len(kept) > 1 else ""
+    return f"{statistics.median(kept):.1%} | {spread} | {of_bound} | {tokens_of(pairs):,.0f} | {len(pairs)}"
 
 
 def loss_of(setting):
-    """val_bpb of the first seed at the best learning rate that was tried, None if there is none yet."""
+    """val_bpb at the learning rate that was best for the first seed, the mean over seeds; None if there is none yet."""
     path, label = (LOSSES / "peers.jsonl", setting.loss_of) if setting.hook else (LOSSES / "links.jsonl", setting.label)
-    found = [line["value"] for line in load(path) if line["label"].startswith(f"{label}, lr ") and line["seed"] == 1 and line["status"] == "done"]
-    return min(found, default=None)
+    done = [line for line in load(path) if line["label"].startswith(f"{label}, lr ") and line["status"] == "done"]
+    best = min((line for line in done if line["seed"] == 1), key=lambda line: line["value"], default=None)
+    return best and statistics.fmean(line["value"] for line in done if line["label"] == best["label"])
 
 
 def words_of_loss(loss):
@@ -168,15 +174,16 @@ def words_of_loss(loss):
 
 
 def against_peers(measured):
-    """For each peer on each link the fastest of our settings whose loss is no worse. `measured`: (link, setting) -> pairs."""
+    """For each peer on each link, all in fp32, the fastest of our settings whose loss is no worse: in fp32, and in any precision. `measured`:
+    (link, setting) -> pairs."""
     rows = ["| link | PyTorch | val_bpb | Thinwire | val_bpb | tokens/s, times PyTorch's |", "|---|---|---|---|---|---|"]
     losses = {setting: loss for _, setting in measured if (loss := loss_of(setting)) is not None}
     for (link, peer), pairs in measured.items():
         if not peer.hook or peer not in losses:
             continue
         fit = {s: tokens_of(p) for (at, s), p in measured.items() if at == link and not s.hook and s in losses and losses[s] <= losses[peer]}
-        if fit:
-            best = max(fit, key=fit.get)
+        in_fp32 = {s: tokens for s, tokens in fit.items() if PRECISION not in s.options}
+        for best in dict.fromkeys(max(some, key=some.get) for some in (in_fp32, fit) if some):
             rows.append(f"| {link.label} | {peer.label} | {losses[peer]:.3f} | {best.label} | {losses[best]:.3f} | {fit[best] / tokens_of(pairs):.2f} |")
     return "\n".join(rows)
 
@@ -196,14 +203,16 @@ def write_page(lines):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tools/links")
+    parser = argparse.ArgumentParser(prog="tools/links", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("netlab", "program"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--peers")
-    parser.add_argument("--only", action="append")
+    parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--only", action="append", metavar="TEXT")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("seconds", nargs="?", type=int, default=3600)
     options = parser.parse_args()
+    if not any(cells(options.only)):
+        parser.error(f"no 'link: setting' has {' or '.join(map(repr, options.only))} in it; {DOCS / 'links.md'} has them all")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     path = DOCS / "links.jsonl"
     try:
