@@ -19,11 +19,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tables"))  # which have the losses
+import records
+import runner
+from experiments import PEERS, TABLES
 from measured import LINKS, MODEL, PRECISION, SETTINGS, off_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-LOSSES = DOCS / "methods" / "tables"  # of the demo's model under the same settings: links.jsonl and, for PyTorch's hooks, peers.jsonl
 LONG_S = 2  # on the wire: such steps need no many to be averaged
 TOKENS_A_STEP = 1024  # of each rank
 DEADLINE_S = 900  # of one run
@@ -151,8 +154,9 @@ def tokens_of(pairs):
 
 
 def summary(link, setting, pairs):
-    """Medians but for the range, which is of the pairs, from ten on without the extreme tenths, and of one none: the share of the speed that is kept; a step over the longer of one without
-    the exchange and what its bytes take on the wire, and what the last bucket takes there, but of PyTorch's; tokens a second of a rank."""
+    """A row's figures, medians but for the range: the share of the speed that is kept; its range, of one pair none, from ten on without the extreme
+    tenths; a step over the longer of one without the exchange and its bytes on the wire, and the last bucket there (not of PyTorch's); tokens a
+    second of a rank; pairs."""
     kept = sorted(pair["off_s"] / pair["on_s"] for pair in pairs)
     cut = len(kept) // 10
     wire_s, last_s = link.seconds_for(setting.megabytes), link.seconds_for(setting.last_megabytes)
@@ -161,44 +165,42 @@ def summary(link, setting, pairs):
     return f"{statistics.median(kept):.1%} | {spread} | {of_bound} | {tokens_of(pairs):,.0f} | {len(pairs)}"
 
 
-def loss_of(setting):
-    """val_bpb at the learning rate that was best for the first seed, the mean over seeds; None if there is none yet."""
-    path, label = (LOSSES / "peers.jsonl", setting.loss_of) if setting.hook else (LOSSES / "links.jsonl", setting.label)
-    done = [line for line in load(path) if line["label"].startswith(f"{label}, lr ") and line["status"] == "done"]
-    best = min((line for line in done if line["seed"] == 1), key=lambda line: line["value"], default=None)
-    return best and statistics.fmean(line["value"] for line in done if line["label"] == best["label"])
+def losses():
+    """val_bpb of the demo's model under each setting that was trained: the mean over seeds at the learning rate that was best for the first one."""
+    found = {}
+    for table in (TABLES["links"], PEERS):
+        results = records.load(runner.DOCS / f"{table.name}.jsonl")
+        best = {setting.label: table.best(setting, results)[0] for setting in table.settings}
+        found.update((label, summary.mean) for label, summary in best.items() if summary)
+    return {setting: found[label] for setting in SETTINGS if (label := setting.loss_of or setting.label) in found}
 
 
-def words_of_loss(loss):
-    return "not yet" if loss is None else f"{loss:.3f}"
-
-
-def against_peers(measured):
+def against_peers(measured, val_bpb):
     """For each peer on each link, all in fp32, the fastest of our settings whose loss is no worse: in fp32, and in any precision. `measured`:
-    (link, setting) -> pairs."""
+    (link, setting) -> pairs; `val_bpb`: setting -> loss."""
     rows = ["| link | PyTorch | val_bpb | Thinwire | val_bpb | tokens/s, times PyTorch's |", "|---|---|---|---|---|---|"]
-    losses = {setting: loss for _, setting in measured if (loss := loss_of(setting)) is not None}
     for (link, peer), pairs in measured.items():
-        if not peer.hook or peer not in losses:
+        if not peer.hook or peer not in val_bpb:
             continue
-        fit = {s: tokens_of(p) for (at, s), p in measured.items() if at == link and not s.hook and s in losses and losses[s] <= losses[peer]}
+        fit = {s: tokens_of(p) for (at, s), p in measured.items() if at == link and not s.hook and s in val_bpb and val_bpb[s] <= val_bpb[peer]}
         in_fp32 = {s: tokens for s, tokens in fit.items() if PRECISION not in s.options}
         for best in dict.fromkeys(max(some, key=some.get) for some in (in_fp32, fit) if some):
-            rows.append(f"| {link.label} | {peer.label} | {losses[peer]:.3f} | {best.label} | {losses[best]:.3f} | {fit[best] / tokens_of(pairs):.2f} |")
+            rows.append(f"| {link.label} | {peer.label} | {val_bpb[peer]:.3f} | {best.label} | {val_bpb[best]:.3f} | {fit[best] / tokens_of(pairs):.2f} |")
     return "\n".join(rows)
 
 
 def write_page(lines):
-    page = DOCS / "links.md"
+    page, val_bpb = DOCS / "links.md", losses()
     parts = [page.read_text(encoding="utf-8").split("\n## Pairs on ")[0].rstrip() if page.exists() else "# Slow links"]
     for cpu in dict.fromkeys(line["cpu"] for line in lines):
         cells_of_cpu = {cell: pairs for cell in cells(None) if (pairs := pairs_of(lines, cpu, *cell))}
         measured = dict(sorted(cells_of_cpu.items(), key=lambda item: LINKS.index(item[0][0])))
         rows = ["| link | setting | val_bpb | speed kept, median | range | of its bound | tokens/s of a rank | pairs |", "|---|---|---|---|---|---|---|---|"]
         for (link, setting), pairs in measured.items():
-            rows.append(f"| {link.label} | {setting.label} | {words_of_loss(loss_of(setting))} | {summary(link, setting, pairs)} |")
+            loss = f"{val_bpb[setting]:.3f}" if setting in val_bpb else "not yet"
+            rows.append(f"| {link.label} | {setting.label} | {loss} | {summary(link, setting, pairs)} |")
         parts.append(f"## Pairs on {cpu}\n\n" + "\n".join(rows))
-        parts.append(against_peers(measured))
+        parts.append(against_peers(measured, val_bpb))
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -216,7 +218,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     path = DOCS / "links.jsonl"
     try:
-        fill(Lab(os.path.abspath(options.netlab), os.path.abspath(options.program), options.peers), path, options.only, options.pairs, time.monotonic() + options.seconds)
+        lab = Lab(os.path.abspath(options.netlab), os.path.abspath(options.program), options.peers)
+        fill(lab, path, options.only, options.pairs, time.monotonic() + options.seconds)
     finally:
         write_page(load(path))
 
